@@ -1,0 +1,1 @@
+//! Analysis worker: turns transcripts into analyses

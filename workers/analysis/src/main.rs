@@ -1,0 +1,2 @@
+//! Analysis worker: turns transcripts into analyses
+fn main() {}

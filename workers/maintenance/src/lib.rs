@@ -1,0 +1,1 @@
+//! Maintenance worker: outbox relay, reconciler, sweeps, provisioning and dead-letter filing

@@ -1,0 +1,1 @@
+//! Storage worker: verifies uploaded recordings and marks them stored

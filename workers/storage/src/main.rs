@@ -1,0 +1,2 @@
+//! Storage worker: verifies uploaded recordings and marks them stored
+fn main() {}

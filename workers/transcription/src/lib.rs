@@ -1,0 +1,1 @@
+//! Transcription worker: turns stored recordings into transcripts

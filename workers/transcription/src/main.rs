@@ -1,0 +1,2 @@
+//! Transcription worker: turns stored recordings into transcripts
+fn main() {}
