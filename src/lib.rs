@@ -1,1 +1,45 @@
-//! aftercall
+//! aftercall: the backend for voice conversations.
+//!
+//! A thin ingress turns what happens in a conversation into events on NATS JetStream; independent
+//! workers turn events into stored recordings, transcripts and analyses in Postgres.
+//!
+//! # Code map
+//! - [`config`]: every setting, one struct per concern; the only place that reads the environment
+//! - [`telemetry`]: logs, metrics, trace context
+//! - [`lifecycle`]: start, graceful stop, the hard limit
+//! - [`ids`]: typed identifiers
+//! - [`documents`]: the versioned documents that are stored and shown: transcript, analysis
+//! - [`events`]: the contracts, one file per fact, in flow order
+//! - [`bus`]: NATS, and nothing of the domain
+//! - [`worker`]: the runtime that all workers share
+//! - [`db`]: every SQL statement
+//! - [`session`]: the status of a session as a pure function of its facts
+//! - [`providers`]: one file per vendor
+//! - [`http`]: routes of the ingress
+//! - [`client`]: a client of the HTTP API, for the command line and the demo
+//! - `audio`: decoding and probing (feature `audio`)
+//! - `embedded`: private servers for development and tests (feature `embedded`)
+//!
+//! # Invariants
+//! Events depend on nothing but ids · bus knows no event · worker knows no handler · providers know
+//! neither events nor db · db knows no HTTP · only `http` and the workers join them · only
+//! `worker::delivery` acks · only `config` reads the environment · only `db` writes SQL · libraries
+//! hold no globals, never exit the process, never install a subscriber.
+
+#[cfg(feature = "audio")]
+pub mod audio;
+pub mod bus;
+pub mod client;
+pub mod config;
+pub mod db;
+pub mod documents;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod events;
+pub mod http;
+pub mod ids;
+pub mod lifecycle;
+pub mod providers;
+pub mod session;
+pub mod telemetry;
+pub mod worker;

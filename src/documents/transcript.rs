@@ -1,0 +1,74 @@
+//! The transcript of a session or of one recording.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::{RecordingId, SessionId};
+
+/// Why a transcript has no turns: no channel of any recording held speech.
+pub const NO_SPEECH: &str = "no_speech";
+
+/// What was said in a session, turn by turn.
+///
+/// A session with several recordings shows them in the order of upload; the times of a turn count
+/// from the start of its own recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Transcript {
+    pub session_id: SessionId,
+    /// Counts from 1; a newer run is a new generation, older ones stay readable.
+    pub generation: i32,
+    /// BCP 47 language tag, where the engine or a setting gave one.
+    pub language: Option<String>,
+    /// What made it, for example `openai/whisper-1`.
+    pub engine: String,
+    /// Length of all recordings together, in milliseconds.
+    pub duration_ms: i64,
+    /// `no_speech` when there are no turns because nobody spoke.
+    pub note: Option<String>,
+    pub turns: Vec<Turn>,
+    pub created_at: Timestamp,
+}
+
+/// One stretch of speech of one speaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Turn {
+    /// Position in the transcript, from 0.
+    pub index: u32,
+    /// `speaker_0`, `speaker_1` for the channels of a two-channel recording, `unknown` where one
+    /// channel carries everybody.
+    pub speaker: String,
+    /// Channel of the recording, from 0.
+    pub channel: u16,
+    /// Start in milliseconds from the start of the recording.
+    pub start_ms: i64,
+    /// End in milliseconds from the start of the recording.
+    pub end_ms: i64,
+    pub text: String,
+    /// From 0 to 1: exp(mean log-probability) as the engine gave it; null where it gave none.
+    pub confidence: Option<f64>,
+    /// Words with times, where the engine gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Vec<Word>>,
+    pub recording_id: RecordingId,
+}
+
+/// A word with its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Word {
+    pub text: String,
+    /// Milliseconds from the start of the recording.
+    pub start_ms: i64,
+    /// Milliseconds from the start of the recording.
+    pub end_ms: i64,
+    pub confidence: Option<f64>,
+}
+
+/// The speaker of a channel that carries everybody.
+pub const UNKNOWN_SPEAKER: &str = "unknown";
+
+/// The speaker of one channel of a recording with `channels` channels.
+pub fn speaker_of_channel(channel: u16, channels: u16) -> String {
+    if channels < 2 { UNKNOWN_SPEAKER.to_owned() } else { format!("speaker_{channel}") }
+}
