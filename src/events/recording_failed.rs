@@ -1,0 +1,31 @@
+//! `recording.failed`
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Event;
+use crate::ids::{RecordingId, SessionId};
+
+/// The check of a recording failed for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordingFailed {
+    pub session_id: SessionId,
+    pub recording_id: RecordingId,
+    pub run: i32,
+    /// Which redrive of the run failed; 0 is the run itself.
+    pub redrive: i32,
+    /// A sentence for the person who uploaded it.
+    pub reason: String,
+}
+
+impl Event for RecordingFailed {
+    const TYPE: &'static str = "recording.failed";
+
+    fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.recording_id, self.run, self.redrive)
+    }
+}
