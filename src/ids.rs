@@ -85,7 +85,10 @@ impl EventId {
     /// The id of the fact called `name` that is told apart by `key`, for example
     /// `("recording.uploaded", "<recording id>/1")`.
     pub fn derived(name: &str, key: &str) -> Self {
-        Self(Uuid::new_v5(&Self::NAMESPACE, format!("{name}/{key}").as_bytes()))
+        Self(Uuid::new_v5(
+            &Self::NAMESPACE,
+            format!("{name}/{key}").as_bytes(),
+        ))
     }
 }
 

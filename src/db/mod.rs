@@ -6,6 +6,17 @@
 //! Invariant: a query without a principal cannot compile. A [`Tx`] comes only from [`Db::begin`],
 //! which sets role and principal; row-level security does the rest.
 
+pub mod analyses;
+pub mod idempotency;
+pub mod outbox;
+pub mod recordings;
+pub mod sessions;
+pub mod timeline;
+pub mod transcriptions;
+pub mod transcripts;
+pub mod uploads;
+pub mod users;
+
 use std::ops::{Deref, DerefMut};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -95,7 +106,10 @@ impl Db {
 
     /// Whether Postgres answers; touches no table.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query!("select 1 as one").fetch_one(&self.pool).await.map(|_| ())
+        sqlx::query!("select 1 as one")
+            .fetch_one(&self.pool)
+            .await
+            .map(|_| ())
     }
 
     pub async fn close(&self) {

@@ -70,5 +70,9 @@ pub const UNKNOWN_SPEAKER: &str = "unknown";
 
 /// The speaker of one channel of a recording with `channels` channels.
 pub fn speaker_of_channel(channel: u16, channels: u16) -> String {
-    if channels < 2 { UNKNOWN_SPEAKER.to_owned() } else { format!("speaker_{channel}") }
+    if channels < 2 {
+        UNKNOWN_SPEAKER.to_owned()
+    } else {
+        format!("speaker_{channel}")
+    }
 }

@@ -26,6 +26,9 @@ impl Event for AnalysisFailed {
     }
 
     fn key(&self) -> String {
-        format!("{}/{}/{}/{}", self.session_id, self.generation, self.run, self.redrive)
+        format!(
+            "{}/{}/{}/{}",
+            self.session_id, self.generation, self.run, self.redrive
+        )
     }
 }

@@ -39,7 +39,10 @@ impl Envelope {
         let mut headers = vec![
             ("ce-specversion", "1.0".to_owned()),
             ("ce-id", self.id.to_string()),
-            ("ce-type", format!("{TYPE_PREFIX}{}.v{}", self.event_type, self.version)),
+            (
+                "ce-type",
+                format!("{TYPE_PREFIX}{}.v{}", self.event_type, self.version),
+            ),
             ("ce-source", self.source.clone()),
             ("ce-time", self.time.to_string()),
             ("content-type", "application/json".to_owned()),
@@ -63,11 +66,16 @@ impl Envelope {
             .and_then(|(name, version)| Some((name.to_owned(), version.parse().ok()?)))
             .ok_or_else(malformed("ce-type"))?;
         Ok(Self {
-            id: required("ce-id")?.parse::<Uuid>().map(EventId).map_err(|_| malformed("ce-id")())?,
+            id: required("ce-id")?
+                .parse::<Uuid>()
+                .map(EventId)
+                .map_err(|_| malformed("ce-id")())?,
             event_type,
             version,
             source: required("ce-source")?.to_owned(),
-            time: required("ce-time")?.parse().map_err(|_| malformed("ce-time")())?,
+            time: required("ce-time")?
+                .parse()
+                .map_err(|_| malformed("ce-time")())?,
             traceparent: get("traceparent").map(str::to_owned),
             redrive: match get(REDRIVE) {
                 Some(count) => count.parse().map_err(|_| malformed(REDRIVE)())?,
@@ -87,7 +95,12 @@ pub struct Message {
 
 impl Message {
     /// The message of a fact, published by `source`.
-    pub fn of<E: Event>(event: &E, source: &str, time: Timestamp, traceparent: Option<&str>) -> Self {
+    pub fn of<E: Event>(
+        event: &E,
+        source: &str,
+        time: Timestamp,
+        traceparent: Option<&str>,
+    ) -> Self {
         Self {
             subject: event.subject(),
             envelope: Envelope {
@@ -112,12 +125,21 @@ pub enum DecodeError {
     #[error("header {0} is malformed")]
     MalformedHeader(&'static str),
     #[error("expected a {expected}, got a {actual}")]
-    WrongType { expected: &'static str, actual: String },
+    WrongType {
+        expected: &'static str,
+        actual: String,
+    },
     /// A later release published it: wait for the rest of the deployment.
     #[error("version {version} of {event_type} is newer than this program knows")]
-    NewerVersion { event_type: &'static str, version: u16 },
+    NewerVersion {
+        event_type: &'static str,
+        version: u16,
+    },
     #[error("version {version} of {event_type} is not known")]
-    UnknownVersion { event_type: &'static str, version: u16 },
+    UnknownVersion {
+        event_type: &'static str,
+        version: u16,
+    },
     #[error("body is not a {event_type}")]
     Body {
         event_type: &'static str,
@@ -153,13 +175,19 @@ mod tests {
     }
 
     fn read(headers: &[(&'static str, String)]) -> Result<Envelope, DecodeError> {
-        let map: HashMap<_, _> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let map: HashMap<_, _> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         Envelope::from_headers(|name| map.get(name).copied())
     }
 
     #[test]
     fn headers_round_trip() {
-        assert_eq!(read(&example().headers()).expect("valid headers"), example());
+        assert_eq!(
+            read(&example().headers()).expect("valid headers"),
+            example()
+        );
     }
 
     #[test]
@@ -167,14 +195,25 @@ mod tests {
         for name in ["ce-id", "ce-type", "ce-source", "ce-time"] {
             let mut headers = example().headers();
             headers.retain(|(header, _)| *header != name);
-            assert_eq!(read(&headers).expect_err("missing").to_string(), format!("header {name} is missing"));
+            assert_eq!(
+                read(&headers).expect_err("missing").to_string(),
+                format!("header {name} is missing")
+            );
         }
-        for (name, value) in [("ce-id", "7"), ("ce-type", "other.x.v1"), ("ce-type", "aftercall.x"), ("ce-time", "now")] {
+        for (name, value) in [
+            ("ce-id", "7"),
+            ("ce-type", "other.x.v1"),
+            ("ce-type", "aftercall.x"),
+            ("ce-time", "now"),
+        ] {
             let mut headers = example().headers();
             for header in headers.iter_mut().filter(|(header, _)| *header == name) {
                 header.1 = value.to_owned();
             }
-            assert_eq!(read(&headers).expect_err("malformed").to_string(), format!("header {name} is malformed"));
+            assert_eq!(
+                read(&headers).expect_err("malformed").to_string(),
+                format!("header {name} is malformed")
+            );
         }
     }
 }

@@ -36,7 +36,10 @@ pub trait Event: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync
     /// Turns the body of an older `version` into this one.
     fn upgrade(version: u16, data: Value) -> Result<Self, DecodeError> {
         let _ = data;
-        Err(DecodeError::UnknownVersion { event_type: Self::TYPE, version })
+        Err(DecodeError::UnknownVersion {
+            event_type: Self::TYPE,
+            version,
+        })
     }
 
     /// Reads the fact from a message.
@@ -47,8 +50,10 @@ pub trait Event: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync
                 actual: envelope.event_type.clone(),
             });
         }
-        let data = serde_json::from_slice(data)
-            .map_err(|source| DecodeError::Body { event_type: Self::TYPE, source })?;
+        let data = serde_json::from_slice(data).map_err(|source| DecodeError::Body {
+            event_type: Self::TYPE,
+            source,
+        })?;
         decode_data(envelope.version, data)
     }
 }
@@ -57,10 +62,15 @@ pub trait Event: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync
 pub fn decode_data<E: Event>(version: u16, data: Value) -> Result<E, DecodeError> {
     use std::cmp::Ordering::{Equal, Greater, Less};
     match version.cmp(&E::VERSION) {
-        Equal => serde_json::from_value(data)
-            .map_err(|source| DecodeError::Body { event_type: E::TYPE, source }),
+        Equal => serde_json::from_value(data).map_err(|source| DecodeError::Body {
+            event_type: E::TYPE,
+            source,
+        }),
         Less => E::upgrade(version, data),
-        Greater => Err(DecodeError::NewerVersion { event_type: E::TYPE, version }),
+        Greater => Err(DecodeError::NewerVersion {
+            event_type: E::TYPE,
+            version,
+        }),
     }
 }
 

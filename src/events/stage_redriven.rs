@@ -51,7 +51,12 @@ impl Event for StageRedriven {
     }
 
     fn key(&self) -> String {
-        let of = self.recording_id.map_or(self.session_id.0, |recording| recording.0);
-        format!("{}/{of}/{}/{}/{}", self.stage, self.generation, self.run, self.redrive)
+        let of = self
+            .recording_id
+            .map_or(self.session_id.0, |recording| recording.0);
+        format!(
+            "{}/{of}/{}/{}/{}",
+            self.stage, self.generation, self.run, self.redrive
+        )
     }
 }

@@ -27,6 +27,9 @@ impl Event for TranscriptionFailed {
     }
 
     fn key(&self) -> String {
-        format!("{}/{}/{}/{}", self.recording_id, self.generation, self.run, self.redrive)
+        format!(
+            "{}/{}/{}/{}",
+            self.recording_id, self.generation, self.run, self.redrive
+        )
     }
 }

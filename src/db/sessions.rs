@@ -1,0 +1,199 @@
+//! Sessions: the aggregate's own row. Status and stages are written by [`timeline`](super::timeline).
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Tx;
+use crate::ids::{AccountId, SessionId, UserId};
+use crate::session::{Stages, Status};
+
+/// A session as it is stored.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub account_id: AccountId,
+    pub id: SessionId,
+    pub owner_id: UserId,
+    pub title: Option<String>,
+    pub notes: Option<String>,
+    pub metadata: Value,
+    pub status: Status,
+    pub stages: Stages,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a session is created with.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    pub title: Option<String>,
+    pub notes: Option<String>,
+    pub metadata: Option<Value>,
+    pub auto_transcribe: bool,
+    pub auto_analyze: bool,
+}
+
+/// What changes: `None` leaves a field as it is, `Some(None)` empties it.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    pub title: Option<Option<String>>,
+    pub notes: Option<Option<String>>,
+    pub metadata: Option<Value>,
+}
+
+/// Where a page of a list begins: after this session, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    pub created_at: Timestamp,
+    pub id: SessionId,
+}
+
+struct Row {
+    account_id: AccountId,
+    id: SessionId,
+    owner_id: UserId,
+    title: Option<String>,
+    notes: Option<String>,
+    metadata: Value,
+    status: String,
+    stages: Value,
+    created_at: jiff_sqlx::Timestamp,
+    updated_at: jiff_sqlx::Timestamp,
+    started_at: Option<jiff_sqlx::Timestamp>,
+    ended_at: Option<jiff_sqlx::Timestamp>,
+    expires_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl TryFrom<Row> for Session {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            account_id: row.account_id,
+            id: row.id,
+            owner_id: row.owner_id,
+            title: row.title,
+            notes: row.notes,
+            metadata: row.metadata,
+            status: row
+                .status
+                .parse()
+                .map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            stages: serde_json::from_value(row.stages)
+                .map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            started_at: row.started_at.map(Into::into),
+            ended_at: row.ended_at.map(Into::into),
+            expires_at: row.expires_at.map(Into::into),
+        })
+    }
+}
+
+/// Creates a session of the principal; the fact `session.created` is recorded by the caller.
+pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<AccountId, sqlx::Error> {
+    let stages = serde_json::to_value(Stages::default()).expect("stages are plain data");
+    let row = sqlx::query!(
+        r#"insert into sessions
+            (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze)
+        values (app_account(), $1, app_user(), $2, $3, coalesce($4, '{}'::jsonb), $5, $6, $7)
+        returning account_id as "account_id: AccountId""#,
+        id.0,
+        draft.title,
+        draft.notes,
+        draft.metadata,
+        stages,
+        draft.auto_transcribe,
+        draft.auto_analyze,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(row.account_id)
+}
+
+pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select account_id as "account_id: AccountId", id as "id: SessionId",
+            owner_id as "owner_id: UserId", title, notes, metadata, status, stages,
+            created_at, updated_at, started_at, ended_at, expires_at
+        from sessions where id = $1"#,
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    .map(Session::try_from)
+    .transpose()
+}
+
+/// The sessions that the principal sees, newest first, after `position`.
+pub async fn list(
+    tx: &mut Tx,
+    status: Option<Status>,
+    position: Option<Position>,
+    limit: i64,
+) -> Result<Vec<Session>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select account_id as "account_id: AccountId", id as "id: SessionId",
+            owner_id as "owner_id: UserId", title, notes, metadata, status, stages,
+            created_at, updated_at, started_at, ended_at, expires_at
+        from sessions
+        where account_id = app_account() and owner_id = app_user()
+            and ($1::text is null or status = $1)
+            and ($2::timestamptz is null or (created_at, id) < ($2, $3))
+        order by created_at desc, id desc limit $4"#,
+        status.map(Status::as_str),
+        position.map(|at| jiff_sqlx::Timestamp::from(at.created_at)) as _,
+        position.map(|at| at.id.0),
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Session::try_from).collect()
+}
+
+/// Changes what people write about a session.
+pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set
+            title = case when $2 then $3 else title end,
+            notes = case when $4 then $5 else notes end,
+            metadata = coalesce($6, metadata),
+            updated_at = clock_timestamp()
+        where id = $1",
+        id.0,
+        change.title.is_some(),
+        change.title.clone().flatten(),
+        change.notes.is_some(),
+        change.notes.clone().flatten(),
+        change.metadata,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Sets the start, once.
+pub async fn mark_started(tx: &mut Tx, id: SessionId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set started_at = coalesce(started_at, clock_timestamp()) where id = $1",
+        id.0,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Sets the end, once.
+pub async fn mark_ended(tx: &mut Tx, id: SessionId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sessions set ended_at = coalesce(ended_at, clock_timestamp()) where id = $1",
+        id.0,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,264 @@
+//! Transcriptions: what the engine makes of one recording for one generation, chunk by chunk.
+
+use jiff::Timestamp;
+
+use super::Tx;
+use super::timeline::LockedSession;
+use crate::documents::transcript::{Turn, Word};
+use crate::events::{TranscriptionFailed, TranscriptionRequested};
+use crate::ids::{AccountId, RecordingId, SessionId};
+
+/// A transcription without its turns.
+#[derive(Clone, Debug)]
+pub struct Transcription {
+    pub account_id: AccountId,
+    pub session_id: SessionId,
+    pub recording_id: RecordingId,
+    pub generation: i32,
+    pub run: i32,
+    /// `requested`, `done` or `failed`.
+    pub state: String,
+}
+
+/// What the engine answered for one chunk of speech. Times count from the start of the recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    pub channel: i16,
+    /// Counts from 0 within the channel.
+    pub index: i32,
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub text: String,
+    pub language: Option<String>,
+    pub confidence: Option<f64>,
+    pub words: Option<Vec<Word>>,
+}
+
+/// The result of a transcription.
+#[derive(Clone, Debug)]
+pub struct Outcome<'a> {
+    pub language: Option<&'a str>,
+    pub engine: &'a str,
+    pub note: Option<&'a str>,
+    pub turns: &'a [Turn],
+}
+
+/// Asks for the transcription of a recording. Asked for already, it stays as it is.
+pub async fn request(
+    tx: &mut Tx,
+    session: &LockedSession,
+    recording_id: RecordingId,
+    generation: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with asked as (
+            insert into transcriptions (account_id, recording_id, generation, session_id)
+            values ($1, $2, $3, $4) on conflict on constraint transcriptions_pkey do nothing
+        )
+        update sessions set transcript_generation = greatest(transcript_generation, $3)
+        where account_id = $1 and id = $4",
+        session.account_id.0,
+        recording_id.0,
+        generation,
+        session.session_id.0,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+pub async fn get(
+    tx: &mut Tx,
+    recording_id: RecordingId,
+    generation: i32,
+) -> Result<Option<Transcription>, sqlx::Error> {
+    sqlx::query_as!(
+        Transcription,
+        r#"select account_id as "account_id: AccountId", session_id as "session_id: SessionId",
+            recording_id as "recording_id: RecordingId", generation, run, state
+        from transcriptions where recording_id = $1 and generation = $2"#,
+        recording_id.0,
+        generation,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The transcriptions of a session, oldest generation first.
+pub async fn of_session(
+    tx: &mut Tx,
+    session_id: SessionId,
+) -> Result<Vec<Transcription>, sqlx::Error> {
+    sqlx::query_as!(
+        Transcription,
+        r#"select account_id as "account_id: AccountId", session_id as "session_id: SessionId",
+            recording_id as "recording_id: RecordingId", generation, run, state
+        from transcriptions where session_id = $1 order by generation, recording_id"#,
+        session_id.0,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// The chunks that are stored, by channel and index.
+pub async fn chunks(
+    tx: &mut Tx,
+    account_id: AccountId,
+    recording_id: RecordingId,
+    generation: i32,
+) -> Result<Vec<Chunk>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select channel, index, start_ms, end_ms, text, language, confidence, words
+        from transcription_chunks
+        where account_id = $1 and recording_id = $2 and generation = $3 order by channel, index",
+        account_id.0,
+        recording_id.0,
+        generation,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Chunk {
+                channel: row.channel,
+                index: row.index,
+                start_ms: row.start_ms,
+                end_ms: row.end_ms,
+                text: row.text,
+                language: row.language,
+                confidence: row.confidence,
+                words: row
+                    .words
+                    .map(serde_json::from_value)
+                    .transpose()
+                    .map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            })
+        })
+        .collect()
+}
+
+/// Stores a chunk; the first answer stands.
+pub async fn insert_chunk(
+    tx: &mut Tx,
+    account_id: AccountId,
+    recording_id: RecordingId,
+    generation: i32,
+    chunk: &Chunk,
+) -> Result<(), sqlx::Error> {
+    let words = chunk
+        .words
+        .as_ref()
+        .map(|w| serde_json::to_value(w).expect("words are plain data"));
+    sqlx::query!(
+        "insert into transcription_chunks (account_id, recording_id, generation, channel, index,
+            start_ms, end_ms, text, language, confidence, words)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        on conflict on constraint transcription_chunks_pkey do nothing",
+        account_id.0,
+        recording_id.0,
+        generation,
+        chunk.channel,
+        chunk.index,
+        chunk.start_ms,
+        chunk.end_ms,
+        chunk.text,
+        chunk.language,
+        chunk.confidence,
+        words,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Writes the result; the first stands. Answers whether this was it.
+pub async fn finish(
+    tx: &mut Tx,
+    account_id: AccountId,
+    recording_id: RecordingId,
+    generation: i32,
+    outcome: &Outcome<'_>,
+) -> Result<bool, sqlx::Error> {
+    let turns = serde_json::to_value(outcome.turns).expect("turns are plain data");
+    sqlx::query!(
+        "update transcriptions set state = 'done', language = $4, engine = $5, note = $6,
+            turns = $7, updated_at = clock_timestamp()
+        where account_id = $1 and recording_id = $2 and generation = $3 and state <> 'done'",
+        account_id.0,
+        recording_id.0,
+        generation,
+        outcome.language,
+        outcome.engine,
+        outcome.note,
+        turns,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+/// Marks a run failed, unless a newer run has begun.
+pub async fn mark_failed(
+    tx: &mut Tx,
+    account_id: AccountId,
+    failed: &TranscriptionFailed,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update transcriptions set state = 'failed', updated_at = clock_timestamp()
+        where account_id = $1 and recording_id = $2 and generation = $3 and run = $4
+            and state = 'requested'",
+        account_id.0,
+        failed.recording_id.0,
+        failed.generation,
+        failed.run,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Begins the next run of a failed transcription; answers its number, or `None` if it has not failed.
+pub async fn retry(
+    tx: &mut Tx,
+    account_id: AccountId,
+    recording_id: RecordingId,
+    generation: i32,
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update transcriptions set state = 'requested', run = run + 1, updated_at = clock_timestamp()
+        where account_id = $1 and recording_id = $2 and generation = $3 and state = 'failed'
+        returning run",
+        account_id.0,
+        recording_id.0,
+        generation,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Claims transcriptions that are to be asked for again: they have waited since before `before`, or
+/// they are done and the transcript of their generation was never made, because the last recording
+/// that it waited for turned out to be no audio.
+pub async fn claim_unfinished(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<TranscriptionRequested>, sqlx::Error> {
+    sqlx::query_as!(
+        TranscriptionRequested,
+        r#"update transcriptions set updated_at = clock_timestamp()
+        where (account_id, recording_id, generation) in (
+            select t.account_id, t.recording_id, t.generation from transcriptions t
+            where t.updated_at < $1 and (t.state = 'requested' or (t.state = 'done' and not exists (
+                select from transcripts s where s.account_id = t.account_id
+                    and s.session_id = t.session_id and s.generation >= t.generation)))
+            order by t.updated_at limit $2 for update skip locked
+        )
+        returning session_id as "session_id: SessionId", recording_id as "recording_id: RecordingId",
+            generation, run"#,
+        jiff_sqlx::Timestamp::from(before) as _,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}

@@ -1,0 +1,79 @@
+//! People who sign in.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Tx;
+use crate::ids::{AccountId, UserId};
+
+/// A person, as they see themselves.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub id: UserId,
+    pub account_id: AccountId,
+    pub email: String,
+    pub name: String,
+    pub role: String,
+    pub clinic_id: Option<AccountId>,
+    pub is_active: bool,
+    pub oauth_provider: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// What a login is checked against.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub id: UserId,
+    pub password_hash: Option<SecretString>,
+    pub is_active: bool,
+}
+
+/// Makes a user with a personal account. Constraint `users_email_unique` refuses a taken address.
+pub async fn register(
+    tx: &mut Tx,
+    id: UserId,
+    account_id: AccountId,
+    email: &str,
+    name: &str,
+    password_hash: &SecretString,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"select auth_register($1, $2, $3, $4, $5)::text as "done""#,
+        id.0,
+        account_id.0,
+        email,
+        name,
+        password_hash.expose_secret(),
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// The user with this address, before anybody has signed in.
+pub async fn find_login(tx: &mut Tx, email: &str) -> Result<Option<Login>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select id as "id!: UserId", password_hash, is_active as "is_active!" from auth_find_user($1)"#,
+        email,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| Login {
+        id: row.id,
+        password_hash: row.password_hash.map(SecretString::from),
+        is_active: row.is_active,
+    }))
+}
+
+/// A user whom the principal may see.
+pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error> {
+    sqlx::query_as!(
+        User,
+        r#"select id as "id: UserId", account_id as "account_id: AccountId", email, name, role,
+            clinic_id as "clinic_id: AccountId", is_active, oauth_provider, created_at
+        from users where id = $1"#,
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
