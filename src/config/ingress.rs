@@ -1,0 +1,119 @@
+//! Settings of the ingress.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::{ConfigError, Env};
+
+/// How the ingress serves.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub app_name: String,
+    pub address: SocketAddr,
+    /// The address that clients use; by default the one that is served.
+    pub public_url: String,
+    /// Origins of browsers that may call with credentials; compared exactly.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Largest recording in bytes.
+    pub max_upload_bytes: u64,
+    /// Time for the headers of a request to arrive.
+    pub header_timeout: Duration,
+    /// Time for a request to be answered; uploads, playback and event streams are exempt.
+    pub request_timeout: Duration,
+    /// Time in which an upload must bring some bytes.
+    pub upload_idle: Duration,
+}
+
+/// Whether anybody may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    Closed,
+}
+
+/// How people sign in.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Where the Ed25519 keys of access tokens are kept.
+    pub jwt_keys_dir: PathBuf,
+    pub token_lifetime: Duration,
+    pub registration: Registration,
+    /// In characters; holds when a password is set, never at login.
+    pub password_min_length: usize,
+}
+
+/// How sessions behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Sessions {
+    /// Whether sessions complete by themselves once analysed and not live.
+    pub auto_complete: bool,
+}
+
+impl Http {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let host: std::net::IpAddr = env.parsed("HOST", "an IP address")?;
+        let port: u16 = env.parsed("PORT", "a port")?;
+        let address = SocketAddr::new(host, port);
+        Ok(Self {
+            app_name: env.text("APP_NAME")?,
+            address,
+            public_url: env
+                .http_url("PUBLIC_URL")?
+                .unwrap_or_else(|| format!("http://{address}")),
+            cors_origins: origins(env)?,
+            max_upload_bytes: env.parsed("MAX_UPLOAD_BYTES", "a number of bytes")?,
+            header_timeout: env.seconds("HEADER_TIMEOUT_SECONDS")?,
+            request_timeout: env.seconds("REQUEST_TIMEOUT_SECONDS")?,
+            upload_idle: env.seconds("UPLOAD_IDLE_SECONDS")?,
+        })
+    }
+}
+
+impl Auth {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let minutes: u64 = env.parsed("JWT_EXPIRATION_MINUTES", "a number of minutes")?;
+        Ok(Self {
+            jwt_keys_dir: env.text("JWT_KEYS_DIR")?.into(),
+            token_lifetime: Duration::from_secs(minutes.saturating_mul(60)),
+            registration: env.one_of(
+                "REGISTRATION",
+                &[
+                    ("open", Registration::Open),
+                    ("closed", Registration::Closed),
+                ],
+            )?,
+            password_min_length: env.parsed("PASSWORD_MIN_LENGTH", "a number of characters")?,
+        })
+    }
+}
+
+impl Sessions {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            auto_complete: env.flag("AUTO_COMPLETE")?,
+        })
+    }
+}
+
+fn origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
+    let wrong = || ConfigError::Wrong {
+        name: "CORS_ORIGINS",
+        expected: r#"a JSON list of origins, for example ["https://app.example.org"]"#.to_owned(),
+    };
+    let listed: Vec<String> =
+        serde_json::from_str(&env.text("CORS_ORIGINS")?).map_err(|_| wrong())?;
+    listed
+        .into_iter()
+        .map(|origin| {
+            let url: reqwest::Url = origin.parse().map_err(|_| wrong())?;
+            // An origin has no path, and `*` with credentials is what a list of origins is there to avoid.
+            if url.origin().ascii_serialization() != origin {
+                return Err(wrong());
+            }
+            HeaderValue::from_str(&origin).map_err(|_| wrong())
+        })
+        .collect()
+}

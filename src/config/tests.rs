@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// `.env.example` as name and value; comments and blank lines left out.
+fn example() -> BTreeMap<String, String> {
+    let text = include_str!("../../.env.example");
+    text.lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("# "))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .split_once('=')
+                .expect("NAME=value")
+        })
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_example_lists_every_variable_with_its_default() {
+    let code: BTreeMap<_, _> = VARIABLES
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    assert_eq!(example(), code);
+}
+
+#[test]
+fn the_defaults_are_valid() {
+    let env = Env::default().with([
+        ("NATS_URL", "nats://127.0.0.1:4222"),
+        ("DATABASE_URL", "postgres://127.0.0.1/aftercall"),
+        ("TRANSCRIPTION_BASE_URL", "http://127.0.0.1:9000"),
+    ]);
+    Process::read(&env).expect("process");
+    let http = Http::read(&env).expect("http");
+    assert_eq!(http.public_url, "http://127.0.0.1:8000");
+    assert_eq!(http.cors_origins.len(), 2);
+    Auth::read(&env).expect("auth");
+    Sessions::read(&env).expect("sessions");
+    Nats::read(&env).expect("nats");
+    Database::read(&env).expect("database");
+    ObjectStore::read(&env).expect("object store");
+    Worker::read(&env).expect("worker");
+    Transcription::read(&env).expect("transcription");
+    Maintenance::read(&env).expect("maintenance");
+}
+
+#[test]
+fn a_wrong_value_names_its_variable_and_hides_it() {
+    for (name, value) in [
+        ("PORT", "80000"),
+        ("HOST", "localhost"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", r#"["*"]"#),
+        ("CORS_ORIGINS", r#"["https://app.example.org/"]"#),
+        ("PUBLIC_URL", "ftp://example.org"),
+        ("HEADER_TIMEOUT_SECONDS", "0"),
+        ("MAX_UPLOAD_BYTES", "many"),
+    ] {
+        let error = Http::read(&Env::default().with([(name, value)]))
+            .expect_err(value)
+            .to_string();
+        assert!(error.starts_with(&format!("{name} must be ")), "{error}");
+        assert!(!error.contains(value), "{error}");
+    }
+    let missing = Nats::read(&Env::default())
+        .expect_err("no address")
+        .to_string();
+    assert_eq!(missing, "NATS_URL is not set");
+}
+
+#[test]
+fn an_empty_value_is_unset() {
+    let env = Env::default().with([("PORT", " "), ("APP_NAME", "")]);
+    assert_eq!(Http::read(&env).expect("defaults").address.port(), 8000);
+}
+
+#[test]
+fn the_endpoint_of_s3_comes_before_the_common_one() {
+    let env = Env::default().with([("AWS_ENDPOINT_URL", "http://127.0.0.1:1/")]);
+    let endpoint = |env: &Env| ObjectStore::read(env).expect("object store").endpoint_url;
+    assert_eq!(endpoint(&env).as_deref(), Some("http://127.0.0.1:1"));
+    let env = env.with([("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2")]);
+    assert_eq!(endpoint(&env).as_deref(), Some("http://127.0.0.1:2"));
+}
+
+#[test]
+fn debug_output_shows_names_only() {
+    let env = Env::default().with([("DATABASE_URL", "postgres://user:hunter2@db/x")]);
+    assert_eq!(format!("{env:?}"), r#"{"DATABASE_URL"}"#);
+}
