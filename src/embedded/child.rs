@@ -17,8 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::error::{Error, Result};
 
-/// Where the programs of util-linux and the shell are looked for. Children inherit no environment:
-/// a developer's `PGOPTIONS` or API keys are none of their business.
+/// Where the programs of util-linux and the shell are looked for.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long a dropped child has to end by its stop signal before it is killed.
@@ -30,12 +29,20 @@ pub(super) struct Spec {
     pub account: Account,
     pub program: PathBuf,
     pub args: Vec<OsString>,
-    pub env: Vec<(&'static str, OsString)>,
+    pub environment: Environment,
     /// Receives both output streams; emptied at each start.
     pub log: PathBuf,
+    /// Holds the pid while the child runs.
     pub pid_file: PathBuf,
     /// Ends the program cleanly; sent on stop, on drop and by the kernel when this process dies.
     pub stop: StopSignal,
+}
+
+pub(super) enum Environment {
+    /// Of this process, with these on top: an installer needs its proxies and indexes.
+    Inherited(Vec<(&'static str, OsString)>),
+    /// Only these: a developer's `PGOPTIONS` and API keys are no server's business.
+    Only(Vec<(&'static str, OsString)>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +127,15 @@ impl Child {
         &self.log
     }
 
+    /// Waits for a child that is to end by itself.
+    pub async fn succeeded(&self) -> Result<()> {
+        let status = self.ended().await;
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.exited_with(status))
+    }
+
     /// Runs `ready` until it gives a value, the child ends, or the time is over.
     pub async fn until_ready<T, F>(
         &self,
@@ -130,7 +146,6 @@ impl Child {
     where
         F: AsyncFnMut() -> Option<T>,
     {
-        let mut exited = self.exited.clone();
         let polling = async {
             loop {
                 if let Some(value) = ready().await {
@@ -141,12 +156,7 @@ impl Child {
         };
         tokio::select! {
             biased;
-            ended = exited.wait_for(Option::is_some) => Err(Error::Exited {
-                name: self.name,
-                status: ended.ok().and_then(|status| *status).unwrap_or_default(),
-                log: self.log.clone(),
-                last_line: last_line(&self.log),
-            }),
+            status = self.ended() => Err(self.exited_with(status)),
             outcome = tokio::time::timeout(limit, polling) => outcome.map_err(|_| Error::NotReady {
                 name: self.name,
                 waited: limit,
@@ -170,10 +180,21 @@ impl Child {
         self.ended().await;
     }
 
-    async fn ended(&self) {
+    /// Waits for the child to end, by itself or otherwise.
+    pub async fn ended(&self) -> ExitStatus {
         let mut exited = self.exited.clone();
-        // An error means that the thread is gone, and it outlives the child.
-        let _ = exited.wait_for(Option::is_some).await;
+        let status = exited.wait_for(Option::is_some).await;
+        let status = status.expect("the thread that reports outlives the child");
+        status.expect("this is what was waited for")
+    }
+
+    fn exited_with(&self, status: ExitStatus) -> Error {
+        Error::Exited {
+            name: self.name,
+            status,
+            log: self.log.clone(),
+            last_line: last_line(&self.log),
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -217,10 +238,15 @@ impl Spec {
     /// which this process dies before the signal is armed.
     fn command(&self) -> Command {
         let mut command = Command::new("prlimit");
-        command
-            .env_clear()
-            .env("PATH", PATH)
-            .envs(self.env.iter().map(|(k, v)| (*k, v)));
+        match &self.environment {
+            Environment::Inherited(added) => {
+                command.envs(added.iter().map(|(name, value)| (*name, value)));
+            }
+            Environment::Only(given) => {
+                command.env_clear().env("PATH", PATH);
+                command.envs(given.iter().map(|(name, value)| (*name, value)));
+            }
+        }
         command.args(["--core=0", "--"]);
         command.args(self.account.prefix());
         command.args(["setpriv", "--pdeathsig", self.stop.name(), "--"]);

@@ -4,6 +4,8 @@
 //! configuration. A finished installation is a directory under its final name; what a killed run
 //! leaves behind has another name and is swept by the next.
 
+use std::env::consts::ARCH;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -11,7 +13,21 @@ use std::process::{Output, Stdio};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
+use super::child::{Account, Child, Environment, Spec, StopSignal};
 use super::error::{Error, Result};
+
+const PIP_ARGS: [&str; 10] = [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-cache-dir",
+    "--no-compile",
+    "--no-deps",
+    "--require-hashes",
+    "--only-binary=:all:",
+];
 
 /// One set of wheels.
 struct Tool {
@@ -97,11 +113,8 @@ async fn install_for(tools_dir: &Path, tool: &Tool, python_tag: &str) -> Result<
     let partial = tools_dir.join(format!(".{}.partial", tool.name));
     sweep(&partial)?;
     let wheels = partial.join("wheels");
-    let temporary = partial.join("tmp");
-    fs::create_dir_all(&temporary).map_err(Error::io("create", &temporary))?;
-    let requirements = partial.join("requirements.txt");
-    fs::write(&requirements, tool.requirements).map_err(Error::io("write", &requirements))?;
-    pip_install(tool, &requirements, &wheels, &temporary).await?;
+    fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
+    pip_install(tool, &partial, &wheels).await?;
     // The rename makes it visible all at once.
     fs::rename(&wheels, &target).map_err(Error::io("rename to", &target))?;
     sweep(&partial)?;
@@ -113,13 +126,9 @@ fn directory_name(tool: &Tool, python_tag: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(tool.requirements);
     hash.update(python_tag);
-    hash.update(std::env::consts::ARCH);
-    let digest = hash.finalize();
-    let short: String = digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{}-{short}", tool.name)
+    hash.update(ARCH);
+    let [a, b, c, d, ..] = hash.finalize().0;
+    format!("{}-{:08x}", tool.name, u32::from_be_bytes([a, b, c, d]))
 }
 
 /// Held while one process installs; a second waits and then finds the work done.
@@ -132,43 +141,44 @@ async fn lock(tools_dir: &Path, tool: &Tool) -> Result<File> {
         .map_err(Error::io("lock", &path))
 }
 
-async fn pip_install(
-    tool: &Tool,
-    requirements: &Path,
-    target: &Path,
-    temporary: &Path,
-) -> Result<()> {
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ])
-    .args([
-        "--root-user-action=ignore",
-        "--no-cache-dir",
-        "--no-compile",
-        "--no-deps",
-    ])
-    .args(["--require-hashes", "--only-binary=:all:"]);
+/// Dies with this process, so that no two ever write into one directory.
+async fn pip_install(tool: &Tool, partial: &Path, wheels: &Path) -> Result<()> {
+    let temporary = partial.join("tmp");
+    fs::create_dir_all(&temporary).map_err(Error::io("create", &temporary))?;
+    let requirements = partial.join("requirements.txt");
+    fs::write(&requirements, tool.requirements).map_err(Error::io("write", &requirements))?;
+    let mut args: Vec<OsString> = PIP_ARGS.map(Into::into).into();
     if tool.any_python {
-        let arch = std::env::consts::ARCH;
-        pip.args(["--implementation=cp", "--python-version=311", "--abi=cp311"])
-            .arg(format!("--platform=manylinux_2_28_{arch}"))
-            .arg(format!("--platform=manylinux_2_27_{arch}"));
+        args.extend(["--implementation=cp", "--python-version=311", "--abi=cp311"].map(Into::into));
+        for glibc in ["2_28", "2_27"] {
+            args.push(format!("--platform=manylinux_{glibc}_{ARCH}").into());
+        }
     }
-    pip.arg("--target").arg(target).arg("-r").arg(requirements);
-    pip.env("TMPDIR", temporary).kill_on_drop(true);
-    let output = run(&mut pip).await?;
-    if output.status.success() {
+    args.extend([
+        "--target".into(),
+        wheels.into(),
+        "-r".into(),
+        requirements.into(),
+    ]);
+    let log = partial.join("pip.log");
+    let pip = Child::spawn(Spec {
+        name: "pip",
+        account: Account::Caller,
+        program: "python3".into(),
+        args,
+        environment: Environment::Inherited(vec![("TMPDIR", temporary.into())]),
+        log: log.clone(),
+        pid_file: partial.join("pid"),
+        stop: StopSignal::Kill,
+    })
+    .await?;
+    if pip.ended().await.success() {
         return Ok(());
     }
-    let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let detail = fs::read_to_string(&log).unwrap_or_default();
     Err(Error::Install {
         tool: tool.name,
-        detail,
+        detail: detail.trim().to_owned(),
     })
 }
 

@@ -50,6 +50,10 @@ pub struct Options {
 }
 
 /// The servers to start.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each server, each free of the others"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Which {
     pub nats: bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::child::{Account, Child, Spec, StopSignal};
+use super::child::{Account, Child, Environment, Spec, StopSignal};
 use super::error::{Error, Result};
 use super::{ports, probe};
 
@@ -136,7 +136,7 @@ async fn launch(dir: &Path, options: &NatsOptions, ports: NatsPorts) -> Result<C
         account: Account::Caller,
         program: options.program.clone(),
         args: vec!["-c".into(), config.into()],
-        env: Vec::new(),
+        environment: Environment::Only(Vec::new()),
         log: log_file(dir),
         pid_file: options.pid_file.clone().unwrap_or_else(|| dir.join("pid")),
         stop: StopSignal::Term,

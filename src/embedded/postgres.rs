@@ -11,7 +11,7 @@ use sqlx::migrate::MigrateDatabase;
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::Command;
 
-use super::child::{Account, Child, PATH, Spec, StopSignal};
+use super::child::{Account, Child, Environment, PATH, Spec, StopSignal};
 use super::error::{Error, Result};
 use super::ports;
 
@@ -19,9 +19,21 @@ use super::ports;
 pub const DATABASE: &str = "aftercall";
 
 const NAME: &str = "postgres";
+/// Commits are synced by the server; the files of an empty cluster need not be.
+const INITDB_ARGS: [&str; 9] = [
+    "-U",
+    "postgres",
+    "--auth=scram-sha-256",
+    "--no-sync",
+    "-E",
+    "UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+];
 const NOBODY: u32 = 65_534;
 /// Recovery after a crash is part of a start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -169,34 +181,23 @@ async fn initialize(
     super::secrets::write(&password_file, &options.password)?;
     give_to(account, &partial).await?;
     give_to(account, &password_file).await?;
-    let mut initdb = as_account(account);
-    initdb
-        .arg(options.programs.join("initdb"))
-        .arg("-D")
-        .arg(&partial);
-    initdb.arg(format!("--pwfile={}", password_file.display()));
-    initdb.args([
-        "-U",
-        "postgres",
-        "--auth=scram-sha-256",
-        "--no-sync",
-        "-E",
-        "UTF8",
-    ]);
-    initdb.args([
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-        "--locale=C",
-    ]);
-    let output = initdb.output().await.map_err(spawn_failed)?;
+    let mut args = vec!["-D".into(), partial.clone().into()];
+    args.push(format!("--pwfile={}", password_file.display()).into());
+    args.extend(INITDB_ARGS.map(Into::into));
+    let initdb = Child::spawn(Spec {
+        name: "initdb",
+        account,
+        program: options.programs.join("initdb"),
+        args,
+        environment: Environment::Only(vec![("LC_ALL", "C".into())]),
+        log: dir.join("initdb.log"),
+        pid_file: options.pid_file.clone(),
+        stop: StopSignal::Kill,
+    })
+    .await?;
+    let initialized = initdb.succeeded().await;
     fs::remove_file(&password_file).map_err(Error::io("remove", &password_file))?;
-    if !output.status.success() {
-        let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Install {
-            tool: "a postgres cluster",
-            detail,
-        });
-    }
+    initialized?;
     fs::rename(&partial, data).map_err(Error::io("rename to", data))
 }
 
@@ -253,7 +254,7 @@ async fn launch(
         account,
         program: options.programs.join("postgres"),
         args,
-        env: vec![("LC_ALL", "C".into())],
+        environment: Environment::Only(vec![("LC_ALL", "C".into())]),
         log: log_file(dir),
         pid_file: options.pid_file.clone(),
         // The fast shutdown: it disconnects everybody and writes a checkpoint.

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use super::error::{Error, Result};
 
 /// The secret in this file, made if there is none. Letters and digits only.
@@ -32,8 +34,8 @@ pub(super) fn write(file: &Path, secret: &str) -> Result<()> {
 }
 
 fn make(file: &Path) -> Result<String> {
-    let bytes: [u8; 20] = rand::random();
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // 122 random bits.
+    let secret = Uuid::new_v4().simple().to_string();
     write(file, &secret)?;
     Ok(secret)
 }
@@ -49,7 +51,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("password");
         let secret = load_or_make(&file).unwrap();
-        assert_eq!(secret.len(), 40);
+        assert_eq!(secret.len(), 32);
         assert_eq!(load_or_make(&file).unwrap(), secret);
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -11,17 +11,17 @@ use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 
-use super::child::{Account, Child, Spec, StopSignal};
+use super::child::{Account, Child, Environment, Spec, StopSignal};
 use super::error::{Error, Result};
 use super::install::SpeechInstall;
 use super::{ports, probe};
 
 const NAME: &str = "speech server";
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 /// Loading the model from a cold disk takes longest.
-const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(120);
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_mins(2);
 /// More threads make a model this small no faster.
 const MAX_THREADS: usize = 4;
 const SAMPLE_RATE_HZ: u32 = 16_000;
@@ -115,7 +115,7 @@ async fn launch(dir: &Path, config: &Path, options: &SpeechOptions, port: u16) -
         account: Account::Caller,
         program: options.install.python.clone(),
         args,
-        env: vec![
+        environment: Environment::Only(vec![
             ("PYTHONPATH", options.install.dir.clone().into()),
             ("PYTHONUNBUFFERED", "1".into()),
             ("PYTHONDONTWRITEBYTECODE", "1".into()),
@@ -124,7 +124,7 @@ async fn launch(dir: &Path, config: &Path, options: &SpeechOptions, port: u16) -
             ("HF_HOME", dir.join("huggingface").into()),
             ("HOME", dir.into()),
             ("LANG", "C.UTF-8".into()),
-        ],
+        ]),
         log: log_file(dir),
         pid_file: options.pid_file.clone(),
         // While it transcribes it takes ten seconds to notice anything milder.
