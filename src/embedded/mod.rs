@@ -82,14 +82,14 @@ impl Which {
         speech: true,
     };
 
-    /// Leaves out what this environment names a server for; an empty value names none.
-    pub fn not_named_in(environment: &BTreeMap<String, String>) -> Self {
-        let named = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+    /// Leaves out what the caller's environment already names a server for: `is_set` says whether a
+    /// variable has a value, and an empty one is none.
+    pub fn not_named(is_set: impl Fn(&'static str) -> bool) -> Self {
         Self {
-            nats: !named("NATS_URL"),
-            postgres: !named("DATABASE_URL") && !named("DATABASE_ADMIN_URL"),
-            s3: !named("AWS_ENDPOINT_URL_S3") && !named("AWS_ENDPOINT_URL"),
-            speech: !named("TRANSCRIPTION_BASE_URL"),
+            nats: !is_set("NATS_URL"),
+            postgres: !is_set("DATABASE_URL") && !is_set("DATABASE_ADMIN_URL"),
+            s3: !is_set("AWS_ENDPOINT_URL_S3") && !is_set("AWS_ENDPOINT_URL"),
+            speech: !is_set("TRANSCRIPTION_BASE_URL"),
         }
     }
 }
@@ -243,9 +243,10 @@ impl Start<'_> {
     }
 }
 
+/// Boxed, because four starts side by side make a future too large for a stack.
 async fn when<T>(wanted: bool, start: impl Future<Output = Result<T>>) -> Result<Option<T>> {
     if wanted {
-        start.await.map(Some)
+        Box::pin(start).await.map(Some)
     } else {
         Ok(None)
     }

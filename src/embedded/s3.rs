@@ -13,7 +13,6 @@ use hyper_util::server::conn::auto;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +40,7 @@ pub struct S3Options {
 pub struct S3Server {
     port: u16,
     stopping: CancellationToken,
-    accepting: JoinHandle<()>,
+    serving: TaskTracker,
 }
 
 impl S3Server {
@@ -61,11 +60,13 @@ impl S3Server {
             .map_err(Error::io("listen for", dir))?
             .port();
         let stopping = CancellationToken::new();
-        let accepting = tokio::spawn(serve(listener, builder.build(), stopping.clone()));
+        let serving = TaskTracker::new();
+        serving.spawn(serve(listener, builder.build(), stopping.clone()));
+        serving.close();
         Ok(Self {
             port,
             stopping,
-            accepting,
+            serving,
         })
     }
 
@@ -80,15 +81,13 @@ impl S3Server {
     /// Lets running requests finish.
     pub async fn stop(&mut self) {
         self.stopping.cancel();
-        // An error means that it was stopped before.
-        let _ = (&mut self.accepting).await;
+        self.serving.wait().await;
     }
 }
 
 impl Drop for S3Server {
     fn drop(&mut self) {
         self.stopping.cancel();
-        self.accepting.abort();
     }
 }
 

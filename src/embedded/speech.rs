@@ -73,9 +73,9 @@ impl SpeechServer {
         }
     }
 
-    /// The API's base, as the clients of OpenAI take it: `http://127.0.0.1:PORT/v1`.
+    /// `http://127.0.0.1:PORT`, which `/v1/audio/transcriptions` follows.
     pub fn base_url(&self) -> String {
-        format!("http://127.0.0.1:{}/v1", self.port)
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     pub fn port(&self) -> u16 {
@@ -175,7 +175,7 @@ async fn transcribe_tone(client: &Client, base_url: &str) -> Result<()> {
         // Without it the server tries five more temperatures on what is no speech.
         .text("temperature", "0");
     let request = client
-        .post(format!("{base_url}/audio/transcriptions"))
+        .post(format!("{base_url}/v1/audio/transcriptions"))
         .timeout(FIRST_ANSWER_LIMIT)
         .multipart(form);
     let response = request.send().await.map_err(http)?;

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use aftercall::config::Env;
+use aftercall::embedded::Which;
 use aftercall_all::servers::{self, ServersArgs};
 use clap::{Parser, Subcommand};
 
@@ -27,11 +29,10 @@ async fn main() -> ExitCode {
         .without_time()
         .compact()
         .init();
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let env = Env::of_process();
+    let which = Which::not_named(|name| env.set(name).is_some());
     let outcome = match Cli::parse().command {
-        Command::Servers(args) => servers::run(args, &environment).await,
+        Command::Servers(args) => servers::run(args, which).await,
     };
     outcome.unwrap_or_else(|error| {
         // One line that says what to do: a backtrace would bury it.

@@ -31,18 +31,16 @@ pub struct ServersArgs {
 }
 
 /// Runs until the command ends, or without one until Ctrl-C or SIGTERM.
-pub async fn run(
-    args: ServersArgs,
-    environment: &BTreeMap<String, String>,
-) -> anyhow::Result<ExitCode> {
+pub async fn run(args: ServersArgs, which: Which) -> anyhow::Result<ExitCode> {
     let mut signals = StopSignals::listen()?;
     let options = Options {
-        which: Which::not_named_in(environment),
+        which,
         data_dir: args.data_dir,
         tools_dir: args.tools_dir,
-        durability: match args.unsynced {
-            true => Durability::Unsynced,
-            false => Durability::Synced,
+        durability: if args.unsynced {
+            Durability::Unsynced
+        } else {
+            Durability::Synced
         },
     };
     let servers = tokio::select! {
@@ -55,16 +53,13 @@ pub async fn run(
             _ = signals.next() => return Ok(ExitCode::FAILURE),
         }
     }
-    let code = match args.exec.split_first() {
-        Some((program, words)) => {
-            let command = spawn(program, words, servers.environment())?;
-            exit_code(wait(command, &mut signals).await?)
-        }
-        None => {
-            print_exports(servers.environment());
-            signals.next().await;
-            ExitCode::SUCCESS
-        }
+    let code = if let Some((program, words)) = args.exec.split_first() {
+        let command = spawn(program, words, servers.environment())?;
+        exit_code(wait(command, &mut signals).await?)
+    } else {
+        print_exports(servers.environment());
+        signals.next().await;
+        ExitCode::SUCCESS
     };
     servers.stop().await;
     Ok(code)
