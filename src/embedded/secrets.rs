@@ -1,0 +1,59 @@
+//! Passwords of the embedded servers: random, made once for a data directory, for their owner only.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::error::{Error, Result};
+
+/// The secret in this file, made if there is none. Letters and digits only.
+pub(super) fn load_or_make(file: &Path) -> Result<String> {
+    match fs::read_to_string(file) {
+        Ok(secret) if !secret.is_empty() => Ok(secret),
+        Ok(_) => make(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(file),
+        Err(error) => Err(Error::io("read", file)(error)),
+    }
+}
+
+/// Writes a secret so that only its owner ever reads it, and never half of it.
+pub(super) fn write(file: &Path, secret: &str) -> Result<()> {
+    let partial = file.with_extension("new");
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)
+        .and_then(|mut open| open.write_all(secret.as_bytes()))
+        .and_then(|()| fs::rename(&partial, file));
+    written.map_err(Error::io("write", file))
+}
+
+fn make(file: &Path) -> Result<String> {
+    // 122 random bits.
+    let secret = Uuid::new_v4().simple().to_string();
+    write(file, &secret)?;
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        let secret = load_or_make(&file).unwrap();
+        assert_eq!(secret.len(), 32);
+        assert_eq!(load_or_make(&file).unwrap(), secret);
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
