@@ -30,6 +30,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DATABASE_PASSWORD_TRANSCRIPTION", ""),
     ("DATABASE_URL", ""),
     ("DEBUG", "false"),
+    ("EMBEDDED_TOOLS_DIR", ""),
     ("ENVIRONMENT", "development"),
     ("HEADER_TIMEOUT_SECONDS", "10"),
     ("HOST", "127.0.0.1"),

@@ -9,6 +9,7 @@
 pub mod analyses;
 pub mod idempotency;
 pub mod outbox;
+pub mod provision;
 pub mod recordings;
 pub mod sessions;
 pub mod timeline;
