@@ -8,6 +8,7 @@
 
 pub mod analyses;
 pub mod idempotency;
+pub mod jobs;
 pub mod outbox;
 pub mod provision;
 pub mod recordings;

@@ -62,6 +62,19 @@ pub async fn lock(
     .await
 }
 
+/// A session as it is, without its lock: for what writes nothing that depends on its facts.
+pub async fn read(tx: &mut Tx, session_id: SessionId) -> Result<Option<LockedSession>, sqlx::Error> {
+    sqlx::query_as!(
+        LockedSession,
+        r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
+            transcript_generation, analysis_generation, auto_transcribe, auto_analyze
+        from sessions where id = $1"#,
+        session_id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// Records facts of a locked session in their order, and what follows from all of them.
 ///
 /// A fact that is on the timeline already changes nothing.
