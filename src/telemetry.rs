@@ -1,1 +1,231 @@
-//! `telemetry`
+//! Logs, metrics and trace context.
+//!
+//! The `install_…` functions set what a process has once; only binaries call them. Not here: what is
+//! logged or measured, which stands where it happens.
+//!
+//! Invariant: no secret, phone number or transcript text is ever given to a log or a metric.
+
+use std::fmt;
+use std::str::FromStr;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// Bounds of every `…_seconds` histogram: from one quick query to an hour of transcription.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0,
+];
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people at a terminal.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownLogFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "pretty" => Ok(Self::Pretty),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownLogFormat),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected pretty or json")]
+pub struct UnknownLogFormat;
+
+/// Why logs could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("log level is malformed")]
+    Level(#[from] tracing_subscriber::filter::ParseError),
+    #[error("logs are set up already")]
+    Installed(#[from] TryInitError),
+}
+
+/// Writes logs of this process to standard error.
+///
+/// `level` is a level, or directives of [`EnvFilter`] such as `info,aftercall=debug`.
+pub fn install_logs(format: LogFormat, level: &str) -> Result<(), LogError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(level)?)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Pretty => builder.finish().try_init()?,
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// Collects the metrics of this process; the handle renders them for `/metrics`.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .install_recorder()?;
+    crate::worker::describe_metrics();
+    Ok(handle)
+}
+
+/// Where in a trace this process is, as `traceparent` carries it
+/// ([W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    trace_id: u128,
+    span_id: u64,
+    sampled: bool,
+}
+
+impl TraceContext {
+    /// The start of a new trace.
+    pub fn start() -> Self {
+        Self {
+            trace_id: non_zero(rand::random),
+            span_id: non_zero(rand::random),
+            sampled: true,
+        }
+    }
+
+    /// A step within the trace of `traceparent`; a new trace when that is absent or malformed, as the
+    /// standard asks.
+    pub fn following(traceparent: Option<&str>) -> Self {
+        traceparent
+            .and_then(|text| text.parse().ok())
+            .map_or_else(Self::start, Self::child)
+    }
+
+    /// The next step in the same trace.
+    #[must_use]
+    pub fn child(self) -> Self {
+        Self {
+            span_id: non_zero(rand::random),
+            ..self
+        }
+    }
+
+    /// 32 hexadecimal digits, as logs and dead letters show them.
+    pub fn trace_id(self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+}
+
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id,
+            self.span_id,
+            u8::from(self.sampled)
+        )
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("traceparent is malformed")]
+pub struct MalformedTraceparent;
+
+impl FromStr for TraceContext {
+    type Err = MalformedTraceparent;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut fields = text.split('-');
+        let mut field = |length: usize| {
+            fields
+                .next()
+                .filter(|field| field.len() == length)
+                .filter(|field| {
+                    field
+                        .bytes()
+                        .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                })
+                .ok_or(MalformedTraceparent)
+        };
+        let version = field(2)?;
+        let trace_id = u128::from_str_radix(field(32)?, 16).map_err(|_| MalformedTraceparent)?;
+        let span_id = u64::from_str_radix(field(16)?, 16).map_err(|_| MalformedTraceparent)?;
+        let flags = u8::from_str_radix(field(2)?, 16).map_err(|_| MalformedTraceparent)?;
+        // A later version may append fields; version 00 has four, and ff is forbidden.
+        let trailing = fields.next().is_some();
+        if version == "ff" || (version == "00" && trailing) || trace_id == 0 || span_id == 0 {
+            return Err(MalformedTraceparent);
+        }
+        Ok(Self {
+            trace_id,
+            span_id,
+            sampled: flags & 1 == 1,
+        })
+    }
+}
+
+/// All zeros means "no id".
+fn non_zero<T: Default + PartialEq>(mut random: impl FnMut() -> T) -> T {
+    loop {
+        let id = random();
+        if id != T::default() {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_step_stays_in_its_trace() {
+        let parent: TraceContext = PARENT.parse().expect("valid");
+        assert_eq!(parent.to_string(), PARENT);
+        let child = TraceContext::following(Some(PARENT));
+        assert_eq!(child.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_ne!(child, parent);
+    }
+
+    #[test]
+    fn what_is_malformed_starts_a_new_trace() {
+        let zero_trace = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+        let zero_span = "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01";
+        let upper_case = PARENT.to_uppercase();
+        let long = format!("{PARENT}-extra");
+        let forbidden = PARENT.replacen("00", "ff", 1);
+        for text in [
+            "",
+            "00",
+            zero_trace,
+            zero_span,
+            &upper_case,
+            &long,
+            &forbidden,
+            &PARENT[..54],
+        ] {
+            assert_eq!(
+                text.parse::<TraceContext>(),
+                Err(MalformedTraceparent),
+                "{text}"
+            );
+        }
+        assert_ne!(
+            TraceContext::following(None).trace_id(),
+            TraceContext::following(Some("x")).trace_id()
+        );
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        let later = format!("{}-extra", PARENT.replacen("00", "01", 1));
+        assert_eq!(
+            later.parse::<TraceContext>().expect("readable").to_string(),
+            PARENT
+        );
+    }
+}

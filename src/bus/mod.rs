@@ -1,1 +1,25 @@
-//! `bus`
+//! NATS JetStream: connect, publish, provision, readiness.
+//!
+//! Not here: what a message means. The bus takes a subject, headers and bytes, and knows no event;
+//! consuming is for [`crate::worker`].
+//!
+//! Invariant: [`Bus::publish`] returns only when the stream has stored the message or when it is known
+//! that this is uncertain. A message that is sent again has the same `Nats-Msg-Id`, so
+//! within the duplicate window it is stored once.
+
+mod connection;
+mod declared;
+mod provision;
+mod readiness;
+pub mod subjects;
+
+pub use async_nats::HeaderMap;
+pub use connection::{Bus, BusError, Published, Settings};
+pub use declared::{Declared, DeclaredConsumer, declared};
+pub use provision::{Parameters, Provisioned};
+pub use readiness::Readiness;
+
+/// The stream of facts.
+pub const EVENTS: &str = "EVENTS";
+/// The stream of what handlers gave up on.
+pub const DEAD: &str = "DEAD";

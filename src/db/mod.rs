@@ -7,6 +7,8 @@
 //! which sets role and principal; row-level security does the rest.
 
 pub mod analyses;
+pub mod dead_letters;
+pub mod deliveries;
 pub mod idempotency;
 pub mod jobs;
 pub mod outbox;

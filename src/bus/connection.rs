@@ -1,0 +1,244 @@
+//! The connection, and publishing with an acknowledgement.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::header::{HeaderMap, HeaderName, HeaderValue, NATS_MESSAGE_ID};
+use async_nats::jetstream;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::{Client, ConnectOptions};
+use bytes::Bytes;
+
+/// One acknowledgement is waited for this long. An fsync takes milliseconds; a fail-over of a
+/// replicated stream takes seconds.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A publish whose acknowledgement did not arrive is sent again, this often in all.
+const SENDS: u32 = 3;
+
+/// Where NATS is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `nats://host:port`, or several separated by commas.
+    pub url: String,
+    /// `http://host:port` of the server's monitoring, which alone tells whether it syncs always.
+    pub monitor_url: Option<String>,
+    /// Be ready though the server is not known to sync always: for development.
+    pub allow_unsynced: bool,
+}
+
+/// A connection to NATS that mends itself; clones share it.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    pub(super) client: Client,
+    pub(super) jetstream: jetstream::Context,
+    pub(super) settings: Settings,
+}
+
+/// Where a published message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// The stream had a message with this `Nats-Msg-Id`; nothing was added.
+    pub duplicate: bool,
+}
+
+/// Why the bus did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("nats address is malformed")]
+    Address(#[source] async_nats::ConnectError),
+    #[error("header {0} is malformed")]
+    Header(String),
+    /// The message may be stored or not: publish it again with the same id.
+    #[error("publish on {subject} was not acknowledged")]
+    Unacknowledged {
+        subject: String,
+        #[source]
+        source: jetstream::context::PublishError,
+    },
+    #[error("publish on {subject} was refused")]
+    Refused {
+        subject: String,
+        #[source]
+        source: jetstream::context::PublishError,
+    },
+    /// `of` is a stream or a consumer.
+    #[error("{of} cannot be read or made")]
+    JetStream {
+        of: String,
+        #[source]
+        source: async_nats::Error,
+    },
+    #[error("connection cannot be flushed")]
+    Flush(#[from] async_nats::client::FlushError),
+}
+
+impl BusError {
+    pub(crate) fn of(name: &str, source: impl Into<async_nats::Error>) -> Self {
+        Self::JetStream {
+            of: name.to_owned(),
+            source: source.into(),
+        }
+    }
+}
+
+impl Bus {
+    /// Connects as `name`, which the server's monitoring shows.
+    ///
+    /// A server that is not there yet is no error: the connection is made as soon as it answers, and
+    /// [`Bus::readiness`] says so until then.
+    pub async fn connect(settings: &Settings, name: &str) -> Result<Self, BusError> {
+        let client = ConnectOptions::new()
+            .name(name)
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(reconnect_delay)
+            .connection_timeout(Duration::from_secs(5))
+            .connect(settings.url.as_str())
+            .await
+            .map_err(BusError::Address)?;
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .timeout(ACK_TIMEOUT)
+            .ack_timeout(ACK_TIMEOUT)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            settings: settings.clone(),
+        })
+    }
+
+    /// The plain connection: subscriptions and requests.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Publishes into a stream and waits until it is stored.
+    ///
+    /// `message_id` becomes `Nats-Msg-Id`; a message that was not acknowledged is sent again with it.
+    pub async fn publish<N, V>(
+        &self,
+        subject: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+        payload: impl Into<Bytes>,
+        message_id: &str,
+    ) -> Result<Published, BusError>
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let headers = header_map(headers, message_id)?;
+        let payload = payload.into();
+        let mut sent = 0;
+        loop {
+            sent += 1;
+            match self.send(subject, headers.clone(), payload.clone()).await {
+                Ok(ack) => {
+                    return Ok(Published {
+                        sequence: ack.sequence,
+                        duplicate: ack.duplicate,
+                    });
+                }
+                Err(source) => {
+                    let uncertain = matches!(
+                        source.kind(),
+                        // A server that restarts has no responder for a moment.
+                        PublishErrorKind::TimedOut
+                            | PublishErrorKind::BrokenPipe
+                            | PublishErrorKind::StreamNotFound
+                    );
+                    let subject = subject.to_owned();
+                    if !uncertain {
+                        return Err(BusError::Refused { subject, source });
+                    }
+                    if sent == SENDS {
+                        return Err(BusError::Unacknowledged { subject, source });
+                    }
+                    tracing::debug!(%subject, sent, "publish is sent again");
+                }
+            }
+        }
+    }
+
+    /// Waits until what was sent without an answer has reached the server.
+    pub async fn flush(&self) -> Result<(), BusError> {
+        Ok(self.client.flush().await?)
+    }
+
+    async fn send(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<jetstream::publish::PublishAck, jetstream::context::PublishError> {
+        self.jetstream
+            .publish_with_headers(subject.to_owned(), headers, payload)
+            .await?
+            .await
+    }
+}
+
+/// Back at once after a blip, every two seconds while the server is gone.
+fn reconnect_delay(attempts: usize) -> Duration {
+    const LONGEST_MS: u64 = 2_000;
+    let doublings = u32::try_from(attempts.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(8);
+    Duration::from_millis(if attempts <= 1 {
+        0
+    } else {
+        (20 << doublings).min(LONGEST_MS)
+    })
+}
+
+fn header_map<N: AsRef<str>, V: AsRef<str>>(
+    headers: impl IntoIterator<Item = (N, V)>,
+    message_id: &str,
+) -> Result<HeaderMap, BusError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let malformed = || BusError::Header(name.to_owned());
+        map.insert(
+            name.parse::<HeaderName>().map_err(|_| malformed())?,
+            value.parse::<HeaderValue>().map_err(|_| malformed())?,
+        );
+    }
+    let value = message_id.parse::<HeaderValue>();
+    map.insert(
+        NATS_MESSAGE_ID,
+        value.map_err(|_| BusError::Header("Nats-Msg-Id".to_owned()))?,
+    );
+    Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_would_break_the_protocol_are_refused() {
+        let refused =
+            header_map([("ce-id", "a\r\nNats-Rollup: all")], "1").expect_err("a line break");
+        assert_eq!(refused.to_string(), "header ce-id is malformed");
+        assert!(header_map([("a b:", "x")], "1").is_err());
+        assert!(header_map([("ce-id", "x")], "1\n").is_err());
+    }
+
+    #[test]
+    fn reconnecting_slows_down_to_a_bound() {
+        assert_eq!(reconnect_delay(0), Duration::ZERO);
+        assert_eq!(reconnect_delay(1), Duration::ZERO);
+        assert_eq!(reconnect_delay(2), Duration::from_millis(40));
+        assert_eq!(reconnect_delay(usize::MAX), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,70 @@
+//! Subjects of dead letters and redrives.
+//!
+//! A fact's own subject comes from the fact. A dead letter and a redrive carry it behind a prefix that
+//! names the handler, so that they reach that handler and disturb no other.
+
+/// `dead.<handler>.<original subject>`
+pub fn dead(handler: &str, subject: &str) -> String {
+    format!("dead.{handler}.{}", original(subject))
+}
+
+/// `redrive.events.<handler>.<original subject>`
+pub fn redrive(handler: &str, subject: &str) -> String {
+    format!("redrive.events.{handler}.{}", original(subject))
+}
+
+/// The subject that a fact was first published on, whether `subject` is that, a redrive or a dead
+/// letter.
+pub fn original(subject: &str) -> &str {
+    let behind_handler = subject
+        .strip_prefix("redrive.events.")
+        .or_else(|| subject.strip_prefix("dead."));
+    match behind_handler.and_then(|rest| rest.split_once('.')) {
+        Some((_handler, original)) => original,
+        None => subject,
+    }
+}
+
+/// The handler that a dead letter or a redrive names.
+pub fn handler(subject: &str) -> Option<&str> {
+    let behind_prefix = subject
+        .strip_prefix("redrive.events.")
+        .or_else(|| subject.strip_prefix("dead."))?;
+    behind_prefix
+        .split_once('.')
+        .map(|(handler, _original)| handler)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_do_not_pile_up() {
+        let fact = "events.recording.uploaded.0198";
+        let redriven = redrive("store-recording", fact);
+        assert_eq!(
+            redriven,
+            "redrive.events.store-recording.events.recording.uploaded.0198"
+        );
+        let dead = dead("store-recording", &redriven);
+        assert_eq!(dead, "dead.store-recording.events.recording.uploaded.0198");
+        assert_eq!(redrive("store-recording", &dead), redriven);
+        assert_eq!(
+            [original(fact), original(&redriven), original(&dead)],
+            [fact; 3]
+        );
+        assert_eq!(
+            [handler(&redriven), handler(&dead)],
+            [Some("store-recording"); 2]
+        );
+        assert_eq!(handler(fact), None);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_left_as_it_is() {
+        assert_eq!(original("dead."), "dead.");
+        assert_eq!(original(""), "");
+        assert_eq!(handler("dead.x"), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! One run of a handler, and how it ended.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+
+use super::context::Context;
+use super::handler::{Failure, Handler};
+use super::verdict::{Class, Outcome};
+use crate::events::{DecodeError, Fact, Publishes};
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) outcome: Outcome,
+    /// What follows, when it is done.
+    pub(super) facts: Vec<Fact>,
+    /// A sentence for the person who waits, where the handler has one.
+    pub(super) reason: Option<String>,
+    /// For logs and the desk.
+    pub(super) detail: String,
+}
+
+impl Report {
+    pub(super) fn of(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            facts: Vec::new(),
+            reason: None,
+            detail: detail.into(),
+        }
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self::of(Outcome::Stopped, "the process stops")
+    }
+
+    /// A message that the handler cannot read.
+    pub(super) fn unreadable(error: &DecodeError) -> Self {
+        let outcome = match error {
+            DecodeError::NewerVersion { .. } => Outcome::NewerVersion,
+            _ => Outcome::Undecodable,
+        };
+        Self::of(outcome, chain(error))
+    }
+
+    /// A message that is given up for what happened before.
+    pub(super) fn without_run(class: Class) -> Self {
+        let detail = match class {
+            Class::Crashed => "every process that ran it alone died",
+            _ => "the retries were used up before",
+        };
+        Self::of(Outcome::Retry, detail)
+    }
+}
+
+/// Runs the handler once. A panic ends the run, not the process.
+pub(super) async fn attempt<H: Handler>(
+    handler: &H,
+    message: &H::Consumes,
+    context: &Context,
+) -> Report {
+    let run = AssertUnwindSafe(async { handler.handle(message.clone(), context).await });
+    match run.catch_unwind().await {
+        Ok(Ok(published)) => Report {
+            facts: published.into_iter().map(Publishes::into_fact).collect(),
+            ..Report::of(Outcome::Done, "done")
+        },
+        Ok(Err(Failure::Reject { reason, source })) => {
+            let detail = source.map_or_else(|| reason.clone(), |e| format!("{reason}: {e:#}"));
+            Report {
+                reason: Some(reason),
+                ..Report::of(Outcome::Rejected, detail)
+            }
+        }
+        Err(panic) => Report::of(
+            Outcome::Panicked,
+            format!("panicked: {}", panic_text(&*panic)),
+        ),
+        Ok(Err(_)) if context.stopping().is_cancelled() => Report::stopped(),
+        Ok(Err(Failure::Retry(error))) => Report::of(Outcome::Retry, format!("{error:#}")),
+        Ok(Err(Failure::NotYet(delay))) => Report::of(Outcome::NotYet(delay), "not yet"),
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+}
