@@ -9,29 +9,20 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::{Client, ConnectOptions};
 use bytes::Bytes;
 
+use crate::config::Nats;
+
 /// One acknowledgement is waited for this long. An fsync takes milliseconds; a fail-over of a
 /// replicated stream takes seconds.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A publish whose acknowledgement did not arrive is sent again, this often in all.
 const SENDS: u32 = 3;
 
-/// Where NATS is.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `nats://host:port`, or several separated by commas.
-    pub url: String,
-    /// `http://host:port` of the server's monitoring, which alone tells whether it syncs always.
-    pub monitor_url: Option<String>,
-    /// Be ready though the server is not known to sync always: for development.
-    pub allow_unsynced: bool,
-}
-
 /// A connection to NATS that mends itself; clones share it.
 #[derive(Clone, Debug)]
 pub struct Bus {
     pub(super) client: Client,
     pub(super) jetstream: jetstream::Context,
-    pub(super) settings: Settings,
+    pub(super) settings: Nats,
 }
 
 /// Where a published message is.
@@ -88,7 +79,7 @@ impl Bus {
     ///
     /// A server that is not there yet is no error: the connection is made as soon as it answers, and
     /// [`Bus::readiness`] says so until then.
-    pub async fn connect(settings: &Settings, name: &str) -> Result<Self, BusError> {
+    pub async fn connect(settings: &Nats, name: &str) -> Result<Self, BusError> {
         let client = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()

@@ -14,7 +14,7 @@ mod readiness;
 pub mod subjects;
 
 pub use async_nats::HeaderMap;
-pub use connection::{Bus, BusError, Published, Settings};
+pub use connection::{Bus, BusError, Published};
 pub use declared::{Declared, DeclaredConsumer, declared};
 pub use provision::{Parameters, Provisioned};
 pub use readiness::Readiness;

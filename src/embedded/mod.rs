@@ -9,6 +9,7 @@
 mod child;
 mod data_dir;
 pub mod error;
+pub mod harness;
 pub mod install;
 pub mod nats;
 mod ports;

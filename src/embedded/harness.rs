@@ -1,0 +1,307 @@
+//! What one test runs on: a database and a bucket of its own on the servers that `make test` started
+//! once, and a nats-server of its own.
+//!
+//! Invariant: a test says how it ended. [`Harness::finish`] asserts that no message is pending and
+//! none is dead; a harness that is dropped without it fails the test.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use super::{NatsOptions, NatsServer};
+use crate::bus::{self, Bus};
+use crate::config::{self, Env};
+use crate::db::provision::{self, MIGRATIONS, Process};
+use crate::db::{Db, Principal, Tx};
+
+/// Longest wait for work to be done, generous for a busy machine.
+const IDLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const IDLE_POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// The servers of one test.
+pub struct Harness {
+    pub nats: Arc<Mutex<NatsServer>>,
+    pub bus: Bus,
+    env: Env,
+    admin_url: SecretString,
+    database: String,
+    dir: TempDir,
+    finished: bool,
+}
+
+impl Harness {
+    /// Starts a nats-server, provisions it, and makes a database and a bucket name.
+    pub async fn start() -> Self {
+        let process = Env::of_process();
+        let admin_url = process
+            .optional_secret("DATABASE_ADMIN_URL")
+            .expect("no Postgres: run the tests with `make test`");
+        let dir = tempfile::Builder::new()
+            .prefix("aftercall-")
+            .tempdir()
+            .expect("a folder");
+        let tools = process
+            .text("EMBEDDED_TOOLS_DIR")
+            .expect("run the tests with `make test`");
+        let program = super::install::nats_server(Path::new(&tools))
+            .await
+            .expect("nats-server");
+        let options = NatsOptions {
+            program,
+            pid_file: None,
+            ports: None,
+        };
+        let nats = NatsServer::start(&dir.path().join("nats"), options)
+            .await
+            .expect("nats-server");
+        let database = make_database(&admin_url).await;
+        let env = process.with([
+            ("NATS_URL", nats.url()),
+            ("NATS_MONITOR_URL", nats.monitor_url()),
+            ("S3_BUCKET", database.replace('_', "-")),
+            (
+                "JWT_KEYS_DIR",
+                dir.path().join("keys").display().to_string(),
+            ),
+            ("PORT", "0".to_owned()),
+            ("WORKER_PORT", "0".to_owned()),
+            ("DATABASE_MAX_CONNECTIONS", "5".to_owned()),
+        ]);
+        let settings = config::Nats::read(&env).expect("settings of NATS");
+        let bus = Bus::connect(&settings, "test")
+            .await
+            .expect("nats-server answers");
+        bus.provision(bus::Parameters::default())
+            .await
+            .expect("streams and consumers");
+        let nats = Arc::new(Mutex::new(nats));
+        Self {
+            nats,
+            bus,
+            env,
+            admin_url,
+            database,
+            dir,
+            finished: false,
+        }
+    }
+
+    /// The environment of a process on these servers.
+    pub fn env(&self, process: Process) -> Env {
+        let url = self.login_url(process);
+        self.env.with([("DATABASE_URL", url.expose_secret())])
+    }
+
+    /// A pool that logs in as a process.
+    pub fn db(&self, process: Process) -> Db {
+        Db::connect_lazy(&self.login_url(process), 5).expect("a pool")
+    }
+
+    /// A transaction of a process on behalf of a principal.
+    pub async fn begin(&self, process: Process, principal: Principal) -> Tx {
+        self.db(process)
+            .begin(principal)
+            .await
+            .expect("a transaction")
+    }
+
+    /// An administrator's connection to the test's database, for what no role may do.
+    pub async fn admin(&self) -> PgConnection {
+        let url = with_database(&self.admin_url, &self.database);
+        PgConnection::connect(url.expose_secret())
+            .await
+            .expect("Postgres answers")
+    }
+
+    /// A folder that is removed with the harness.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Waits until no consumer has a message that is not acknowledged.
+    pub async fn idle(&self) {
+        eventually("every message is acknowledged", || async {
+            self.pending().await == 0
+        })
+        .await;
+    }
+
+    /// Messages that a durable consumer has yet to acknowledge.
+    pub async fn pending(&self) -> u64 {
+        let mut pending = 0;
+        for consumer in bus::declared().consumers {
+            let name = consumer.name().to_owned();
+            let info = self
+                .bus
+                .jetstream()
+                .get_consumer_from_stream::<async_nats::jetstream::consumer::Config, _, _>(
+                    &name,
+                    &consumer.stream_name,
+                )
+                .await
+                .expect("a declared consumer")
+                .cached_info()
+                .clone();
+            pending += info.num_pending + info.num_ack_pending as u64;
+        }
+        pending
+    }
+
+    /// Messages that handlers gave up on.
+    pub async fn dead(&self) -> u64 {
+        let stream = self
+            .bus
+            .jetstream()
+            .get_stream(bus::DEAD)
+            .await
+            .expect("the stream DEAD");
+        stream.cached_info().state.messages
+    }
+
+    /// Ends a test in which everything was processed.
+    pub async fn finish(self) {
+        self.idle().await;
+        assert_eq!(self.dead().await, 0, "dead letters");
+        self.finish_as_it_is().await;
+    }
+
+    /// Ends a test that leaves messages pending or dead on purpose.
+    pub async fn finish_as_it_is(mut self) {
+        self.finished = true;
+        self.nats.lock().await.stop().await;
+        let mut admin = PgConnection::connect(self.admin_url.expose_secret())
+            .await
+            .expect("Postgres");
+        let statement = format!("drop database if exists {} with (force)", self.database);
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut admin)
+            .await
+            .expect("no database left");
+    }
+
+    fn login_url(&self, process: Process) -> SecretString {
+        let url = with_database(&self.admin_url, &self.database);
+        provision::login_url(&url, process, &login_password(&self.admin_url, process))
+            .expect("an address")
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        assert!(
+            self.finished || std::thread::panicking(),
+            "the test did not call Harness::finish"
+        );
+    }
+}
+
+/// Waits until a condition holds; fails the test when it does not.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let until = tokio::time::Instant::now() + IDLE_LIMIT;
+    while !holds().await {
+        assert!(
+            tokio::time::Instant::now() < until,
+            "never came true: {what}"
+        );
+        tokio::time::sleep(IDLE_POLL).await;
+    }
+}
+
+/// The password of a login role on an embedded Postgres: derived from the administrator's address, so
+/// that processes which share the server agree on it without a file.
+pub fn login_password(admin_url: &SecretString, process: Process) -> SecretString {
+    let url: reqwest::Url = admin_url.expose_secret().parse().expect("an address");
+    let secret = format!(
+        "{}/{}",
+        url.password().unwrap_or_default(),
+        process.login_role()
+    );
+    let digest = Sha256::digest(secret.as_bytes());
+    SecretString::from(
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
+    )
+}
+
+/// The login roles and their passwords on an embedded Postgres.
+pub fn logins(admin_url: &SecretString) -> Vec<(Process, SecretString)> {
+    Process::ALL
+        .into_iter()
+        .map(|process| (process, login_password(admin_url, process)))
+        .collect()
+}
+
+fn with_database(admin_url: &SecretString, database: &str) -> SecretString {
+    let mut url: reqwest::Url = admin_url.expose_secret().parse().expect("an address");
+    url.set_path(database);
+    SecretString::from(String::from(url))
+}
+
+/// A fresh database, copied from a template that the first test makes.
+async fn make_database(admin_url: &SecretString) -> String {
+    let mut admin = PgConnection::connect(admin_url.expose_secret())
+        .await
+        .expect("Postgres answers");
+    let execute = async |admin: &mut PgConnection, statement: String| {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(admin)
+            .await
+            .expect("Postgres obeys");
+    };
+    // A template is named after the migrations in it: a changed migration makes another.
+    let mut hash = Sha256::new();
+    for migration in MIGRATIONS.iter() {
+        hash.update(&migration.checksum);
+    }
+    let hash: String = hash
+        .finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let template = format!("template_{hash}");
+    execute(
+        &mut admin,
+        "select pg_advisory_lock(hashtext('aftercall test template'))".to_owned(),
+    )
+    .await;
+    let exists =
+        sqlx::query_scalar::<_, bool>("select exists (select from pg_database where datname = $1)")
+            .bind(&template)
+            .fetch_one(&mut admin)
+            .await
+            .expect("Postgres answers");
+    if !exists {
+        let draft = format!("{template}_draft");
+        execute(
+            &mut admin,
+            format!("drop database if exists {draft} with (force)"),
+        )
+        .await;
+        execute(&mut admin, format!("create database {draft}")).await;
+        let url = with_database(admin_url, &draft);
+        provision::provision(&url, &logins(admin_url))
+            .await
+            .expect("the migrations");
+        execute(
+            &mut admin,
+            format!("alter database {draft} rename to {template}"),
+        )
+        .await;
+    }
+    let database = format!("test_{}", uuid::Uuid::now_v7().simple());
+    execute(
+        &mut admin,
+        format!("create database {database} template {template}"),
+    )
+    .await;
+    database
+}
