@@ -4,4 +4,5 @@
 //! once and never changed: a new result is a new generation.
 
 pub mod analysis;
+pub mod schema;
 pub mod transcript;

@@ -1,0 +1,416 @@
+//! The engine as a whole: a believable call, what must hold for any transcript, and its limits.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use aftercall::documents::analysis::{Analysis, SentimentLabel};
+use aftercall::documents::transcript::{NO_SPEECH, Transcript, Turn};
+use aftercall::ids::{RecordingId, SessionId};
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::analyze;
+
+pub fn turn(index: u32, speaker: &str, start_ms: i64, end_ms: i64, text: &str) -> Turn {
+    Turn {
+        index,
+        speaker: speaker.to_owned(),
+        channel: u16::from(speaker == "speaker_1"),
+        start_ms,
+        end_ms,
+        text: text.to_owned(),
+        confidence: None,
+        words: None,
+        recording_id: RecordingId(Uuid::nil()),
+    }
+}
+
+/// A transcript of `(speaker, start_ms, end_ms, text)`, as long as its last turn.
+pub fn transcript(turns: &[(&str, i64, i64, &str)]) -> Transcript {
+    let turns: Vec<_> = (0..)
+        .zip(turns)
+        .map(|(index, (speaker, start, end, text))| turn(index, speaker, *start, *end, text))
+        .collect();
+    Transcript {
+        session_id: SessionId(Uuid::nil()),
+        generation: 3,
+        language: None,
+        engine: "openai/whisper-1".to_owned(),
+        duration_ms: turns
+            .iter()
+            .map(|turn| turn.end_ms)
+            .max()
+            .unwrap_or_default(),
+        note: turns.is_empty().then(|| NO_SPEECH.to_owned()),
+        turns,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// The document as JSON, after it passed the committed schema and the rule about nulls.
+fn checked(analysis: &Analysis) -> Value {
+    static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+        let committed = include_str!("../../../../docs/schemas/analysis.v1.json");
+        jsonschema::validator_for(&serde_json::from_str(committed).expect("JSON"))
+            .expect("a schema")
+    });
+    let json = serde_json::to_value(analysis).expect("JSON");
+    if let Err(error) = SCHEMA.validate(&json) {
+        panic!("{}: {error}", error.instance_path());
+    }
+    assert_eq!(
+        &serde_json::from_value::<Analysis>(json.clone()).expect("reads back"),
+        analysis
+    );
+
+    let provenance = &analysis.provenance;
+    for field in provenance.methods.keys() {
+        assert!(
+            !provenance.unavailable.contains_key(field),
+            "{field} has a method and a reason"
+        );
+        assert!(
+            !has_null(&json, field),
+            "{field} is null in spite of its method"
+        );
+    }
+    for field in provenance.unavailable.keys() {
+        assert!(
+            has_null(&json, field),
+            "{field} is there in spite of its reason"
+        );
+    }
+    for field in [
+        "summary",
+        "sentiment",
+        "topics",
+        "key_phrases",
+        "action_items",
+        "questions",
+    ] {
+        assert!(
+            provenance.methods.contains_key(field) || provenance.unavailable.contains_key(field),
+            "{field} is not accounted for"
+        );
+    }
+    json
+}
+
+/// Whether the field, or in a list the field of any item, is null.
+fn has_null(json: &Value, path: &str) -> bool {
+    match (json, path.split_once('.')) {
+        (Value::Array(items), _) => items.iter().any(|item| has_null(item, path)),
+        (json, Some((head, rest))) => has_null(&json[head], rest),
+        (json, None) => json[path].is_null(),
+    }
+}
+
+fn dental_call() -> Transcript {
+    let mut call = transcript(&[
+        (
+            "speaker_0",
+            400,
+            3_900,
+            "Good morning, Riverside Dental, this is Grace. How can I help you?",
+        ),
+        (
+            "speaker_1",
+            4_300,
+            10_800,
+            "Hi Grace, this is Tom Baker. I have an awful toothache on my lower left side, it kept me awake all night.",
+        ),
+        (
+            "speaker_0",
+            11_200,
+            15_400,
+            "I'm so sorry to hear that. Do you have any swelling or fever?",
+        ),
+        (
+            "speaker_1",
+            15_800,
+            20_600,
+            "A little swelling, no fever. I think the crown you placed in May is loose.",
+        ),
+        (
+            "speaker_0",
+            21_000,
+            27_900,
+            "Okay. Dr. Allen has an emergency appointment tomorrow at 9:30 a.m., or I could look for something",
+        ),
+        (
+            "speaker_1",
+            26_800,
+            29_500,
+            "Tomorrow at nine thirty is perfect, I'll take it.",
+        ),
+        (
+            "speaker_0",
+            30_000,
+            36_200,
+            "Great. Please bring your insurance card, and make sure to arrive ten minutes early for the paperwork.",
+        ),
+        ("speaker_1", 33_000, 33_700, "Mm-hmm."),
+        (
+            "speaker_1",
+            36_700,
+            40_900,
+            "Will do. Is there something I can take for the toothache until then?",
+        ),
+        (
+            "speaker_0",
+            41_300,
+            48_000,
+            "Dr. Allen recommends ibuprofen for a toothache. I'll text you the appointment details and the address today.",
+        ),
+        (
+            "speaker_1",
+            48_400,
+            51_000,
+            "Wonderful, thank you so much for your help, Grace.",
+        ),
+        (
+            "speaker_0",
+            51_300,
+            53_800,
+            "You're welcome, Tom. Feel better, and see you tomorrow.",
+        ),
+    ]);
+    call.language = Some("en".to_owned());
+    call.duration_ms = 55_000;
+    call
+}
+
+#[test]
+fn a_believable_call() {
+    let analysis = analyze(&dental_call());
+    let json = checked(&analysis);
+    insta::assert_json_snapshot!("dental_call", json);
+}
+
+#[test]
+fn a_transcript_without_speech_is_a_document_of_nulls_with_reasons() {
+    let mut silent = transcript(&[]);
+    silent.duration_ms = 36_000_000;
+    let analysis = analyze(&silent);
+    checked(&analysis);
+    assert!(analysis.summary.is_none() && analysis.sentiment.is_none());
+    assert!(analysis.questions.is_none() && analysis.action_items.is_none());
+    assert_eq!(analysis.provenance.unavailable["summary"].code, "no_speech");
+    assert_eq!(analysis.talk.silence_ms, 36_000_000);
+}
+
+#[test]
+fn another_language_keeps_its_times_only() {
+    let mut call = transcript(&[
+        (
+            "speaker_0",
+            0,
+            2_000,
+            "Guten Tag, was kann ich für Sie tun?",
+        ),
+        ("speaker_1", 2_500, 4_000, "Ich brauche einen Termin."),
+    ]);
+    call.language = Some("de".to_owned());
+    let analysis = analyze(&call);
+    checked(&analysis);
+    for field in [
+        "summary",
+        "sentiment",
+        "key_phrases",
+        "action_items",
+        "questions",
+    ] {
+        assert_eq!(
+            analysis.provenance.unavailable[field].code,
+            "language_not_supported"
+        );
+    }
+    assert_eq!(analysis.talk.speakers[0].talk_ms, 2_000);
+    assert_eq!(analysis.talk.interruptions, Some(Vec::new()));
+}
+
+#[test]
+fn looked_for_and_not_found_is_an_empty_list() {
+    let analysis = analyze(&transcript(&[("unknown", 0, 900, "Hello. It was fine.")]));
+    checked(&analysis);
+    assert_eq!(analysis.questions, Some(Vec::new()));
+    assert_eq!(analysis.action_items, Some(Vec::new()));
+    assert_eq!(analysis.key_phrases, Some(Vec::new()));
+    assert_eq!(
+        analysis.provenance.unavailable["summary"].code,
+        "too_little_text"
+    );
+    assert_eq!(
+        analysis.sentiment.expect("judged").overall.label,
+        SentimentLabel::Positive
+    );
+}
+
+/// Twelve hours of two speakers: 20,000 turns of one to three sentences.
+fn twelve_hours() -> Transcript {
+    const SUBJECTS: [&str; 8] = [
+        "invoice", "boiler", "parcel", "contract", "engineer", "refund", "meeting", "password",
+    ];
+    const VERBS: [&str; 7] = [
+        "arrived", "failed", "moved", "expired", "improved", "broke", "changed",
+    ];
+    const PLACES: [&str; 9] = [
+        "kitchen",
+        "warehouse",
+        "office",
+        "garage",
+        "portal",
+        "station",
+        "archive",
+        "lobby",
+        "hotel",
+    ];
+    let turns = (0..20_000_u32).map(|i| {
+        let n = i as usize;
+        let (subject, verb, place) = (SUBJECTS[n % 8], VERBS[n % 7], PLACES[n % 9]);
+        let text = match i % 3 {
+            0 => {
+                format!("The {subject} number {i} {verb} at the {place} yesterday. I'm not happy.")
+            }
+            1 => format!(
+                "What {verb} there? I'll send the {subject} report to the {place} by Friday."
+            ),
+            _ => format!("Thank you. Another {subject} {verb} near the {place}. Please check it."),
+        };
+        let start = i64::from(i) * 2_160;
+        turn(
+            i,
+            if i % 2 == 0 { "speaker_0" } else { "speaker_1" },
+            start,
+            start + 2_000,
+            &text,
+        )
+    });
+    let mut long = transcript(&[]);
+    long.turns = turns.collect();
+    long.duration_ms = 43_200_000;
+    long.note = None;
+    long
+}
+
+#[test]
+fn twelve_hours_take_seconds() {
+    let long = twelve_hours();
+    let started = Instant::now();
+    let analysis = analyze(&long);
+    let took = started.elapsed();
+    println!("20,000 turns in {took:?}");
+    checked(&analysis);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(analysis.summary.expect("a summary").len() <= 8);
+    assert!(analysis.sentiment.expect("judged").turns.len() == 20_000);
+}
+
+#[test]
+fn one_huge_turn_without_a_full_stop_is_read() {
+    let text = "so and then the parcel went to another depot ".repeat(20_000);
+    let analysis = analyze(&transcript(&[("unknown", 0, 1_000, &text)]));
+    assert_eq!(analysis.talk.speakers[0].words, Some(180_000));
+    checked(&analysis);
+    checked(&analyze(&transcript(&[(
+        "unknown",
+        0,
+        1_000,
+        &"x".repeat(1_000_000),
+    )])));
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    let said = prop::sample::select(vec![
+        "Please send the report by Friday.",
+        "I'll call you at 3 p.m.",
+        "What time is it?",
+        "Mm-hmm.",
+        "’",
+        "\u{0}\u{7}",
+        "Dr.",
+        "🙂🙂 terrible!!!",
+        "i will be",
+        "don't forget to",
+        "End of the",
+    ]);
+    let piece = prop_oneof![said.prop_map(str::to_owned), any::<String>(), "\\PC{0,40}"];
+    prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.join(" "))
+}
+
+fn any_transcript() -> impl Strategy<Value = Transcript> {
+    let speaker = prop::sample::select(vec!["speaker_0", "speaker_1", "speaker_2", "unknown", ""]);
+    let time = prop_oneof![9 => -100_i64..20_000, 1 => any::<i64>()];
+    let turn_of = (speaker, 0_u128..2, time.clone(), time.clone(), any_text());
+    let language = prop::option::of(prop::sample::select(vec!["en", "de", "zh", "", "-"]));
+    (prop::collection::vec(turn_of, 0..12), language, time).prop_map(
+        |(turns, language, duration_ms)| {
+            let turns =
+                (0..)
+                    .zip(turns)
+                    .map(
+                        |(index, (speaker, recording, start_ms, end_ms, text))| Turn {
+                            recording_id: RecordingId(Uuid::from_u128(recording)),
+                            ..turn(index, speaker, start_ms, end_ms, &text)
+                        },
+                    );
+            let mut any = transcript(&[]);
+            any.turns = turns.collect();
+            any.language = language.map(str::to_owned);
+            any.duration_ms = duration_ms;
+            any
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_transcript_gives_a_valid_document_twice_the_same(any in any_transcript()) {
+        let analysis = analyze(&any);
+        checked(&analysis);
+        prop_assert_eq!(&analysis, &analyze(&any));
+        let quotes = analysis.questions.iter().flatten().map(|q| &q.quote)
+            .chain(analysis.action_items.iter().flatten().map(|item| &item.quote))
+            .chain(analysis.summary.iter().flatten().flat_map(|s| &s.quotes));
+        for quote in quotes {
+            prop_assert!(any.turns[quote.turn_index as usize].text.contains(&quote.text));
+        }
+    }
+
+    #[test]
+    fn times_add_up(any in any_transcript()) {
+        let talk = analyze(&any).talk;
+        let one_recording = any.turns.iter().all(|t| t.recording_id == any.turns[0].recording_id);
+        if one_recording {
+            prop_assert_eq!(talk.speech_ms + talk.silence_ms, talk.duration_ms);
+        }
+        for speaker in &talk.speakers {
+            prop_assert!((0..=talk.speech_ms).contains(&speaker.talk_ms));
+            if let Some(listen_ms) = speaker.listen_ms {
+                prop_assert_eq!(speaker.talk_ms + listen_ms, talk.speech_ms);
+            }
+        }
+        let ratios: Vec<f64> = talk.speakers.iter().filter_map(|s| s.talk_ratio).collect();
+        if !ratios.is_empty() {
+            prop_assert!((ratios.iter().sum::<f64>() - 1.0).abs() < 0.001, "{:?}", ratios);
+        }
+        if let (Some(overlap_ms), 2) = (talk.overlap_ms, talk.speakers.len()) {
+            let talked: i64 = talk.speakers.iter().map(|s| s.talk_ms).sum();
+            prop_assert_eq!(talked - overlap_ms, talk.speech_ms);
+        }
+        if let Some(interruptions) = &talk.interruptions {
+            let made: u32 = talk.speakers.iter().filter_map(|s| s.interruptions).sum();
+            prop_assert_eq!(made as usize, interruptions.len());
+        }
+    }
+
+    #[test]
+    fn talk_does_not_depend_on_the_order_of_turns(any in any_transcript(), seed in any::<u64>()) {
+        let mut shuffled = any.clone();
+        let turns = &mut shuffled.turns;
+        turns.sort_by_key(|turn| u64::from(turn.index).wrapping_mul(seed | 1).rotate_left(17));
+        prop_assert_eq!(analyze(&any).talk, analyze(&shuffled).talk);
+    }
+}
