@@ -8,40 +8,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+pub use metrics_exporter_prometheus::PrometheusHandle;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{LogFormat, Process};
 
 /// Bounds of every `…_seconds` histogram: from one quick query to an hour of transcription.
 const SECONDS_BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0,
 ];
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people at a terminal.
-    #[default]
-    Pretty,
-    /// One JSON object a line.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = UnknownLogFormat;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "pretty" => Ok(Self::Pretty),
-            "json" => Ok(Self::Json),
-            _ => Err(UnknownLogFormat),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected pretty or json")]
-pub struct UnknownLogFormat;
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +31,12 @@ pub enum LogError {
 
 /// Writes logs of this process to standard error.
 ///
-/// `level` is a level, or directives of [`EnvFilter`] such as `info,aftercall=debug`.
-pub fn install_logs(format: LogFormat, level: &str) -> Result<(), LogError> {
+/// The level is one word, or directives of [`EnvFilter`] such as `info,aftercall=debug`.
+pub fn install_logs(process: &Process) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse(level)?)
+        .with_env_filter(EnvFilter::builder().parse(&process.log_level)?)
         .with_writer(std::io::stderr);
-    match format {
+    match process.log_format {
         LogFormat::Pretty => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }

@@ -1,11 +1,14 @@
 //! A worker as a whole: its handlers, what they share, and their end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
@@ -120,6 +123,24 @@ impl Worker {
     /// What `/health`, `/ready` and `/metrics` of this worker answer.
     pub fn health(&self) -> Health {
         Health::new(Arc::clone(&self.shared), self.consumers.clone())
+    }
+
+    /// Runs the worker as a process does: handles messages, and answers `/health`, `/ready` and
+    /// `/metrics` on `address`.
+    pub async fn serve(
+        self,
+        address: SocketAddr,
+        metrics: PrometheusHandle,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("bind {address}"))?;
+        let health_address = listener.local_addr()?;
+        tracing::info!(worker = %self.shared.source, %health_address, "started");
+        let health = self.health();
+        tokio::try_join!(health.serve(listener, metrics, &shutdown), self.run(shutdown.clone()))?;
+        Ok(())
     }
 
     /// Handles messages until the stop; what is in hand then is finished or goes back to the broker.

@@ -1,9 +1,60 @@
 //! Analysis worker: turns transcripts into analyses.
 //!
-//! Holds the engines that judge a transcript. Not the document they make, which is
-//! [`aftercall::documents::analysis`].
+//! | handler | consumes | publishes | writes | calls |
+//! | --- | --- | --- | --- | --- |
+//! | [`AnalyzeSession`] | `analysis.requested` | `analysis.completed` | `analyses` | nothing: the engine is [`local`] |
 //!
-//! Invariant: an engine is a function of the transcript and its settings; what cannot be judged is
-//! null with a reason.
+//! Not here: the document itself (`aftercall::documents::analysis`).
+//!
+//! Invariant: a generation that is written is never changed.
 
+mod analyze_session;
 pub mod local;
+
+pub use analyze_session::AnalyzeSession;
+
+use aftercall::bus::Bus;
+use aftercall::config::{self, ConfigError, Env};
+use aftercall::db::{Db, WorkerRole};
+use aftercall::lifecycle::Shutdown;
+use aftercall::telemetry::PrometheusHandle;
+use aftercall::worker::{Settings, Worker};
+
+/// What this worker reads from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub worker: config::Worker,
+    pub nats: config::Nats,
+    pub database: config::Database,
+}
+
+impl Config {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            worker: config::Worker::read(env)?,
+            nats: config::Nats::read(env)?,
+            database: config::Database::read(env)?,
+        })
+    }
+}
+
+/// Runs the worker until the stop.
+pub async fn start(
+    config: Config,
+    metrics: PrometheusHandle,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
+    let bus = Bus::connect(&config.nats, "analysis").await?;
+    Worker::new(Settings {
+        name: "analysis",
+        role: WorkerRole::Analysis,
+        bus,
+        db: db.clone(),
+        probes: Vec::new(),
+        concurrency: config.worker.concurrency,
+    })
+    .handler(AnalyzeSession::new(db))
+    .serve(config.worker.address, metrics, shutdown)
+    .await
+}

@@ -18,15 +18,15 @@ pub struct Job {
 impl Job {
     /// Runs until the stop. A run that fails is logged and tried again at its next turn.
     pub async fn repeat(self, db: Db, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.every) => {}
-            }
+        while !stop.is_cancelled() {
             match self.run_alone(&db).await {
                 Ok(Some(0) | None) => {}
                 Ok(Some(count)) => tracing::info!(job = self.name, count, "done"),
                 Err(error) => tracing::warn!(job = self.name, error = format!("{error:#}"), "failed"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.every) => {}
             }
         }
     }
