@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use aftercall::db::timeline::{self, LockedSession};
-use aftercall::db::{Db, Principal, Tx, WorkerRole, analyses, outbox, recordings, transcriptions};
+use aftercall::db::{
+    Db, Principal, WorkerRole, analyses, outbox, recordings, timeline, transcriptions,
+};
 use aftercall::events::{Fact, RecordingUploaded};
 use jiff::Timestamp;
 
@@ -37,14 +38,10 @@ pub async fn reconcile(db: &Db, now: Timestamp, age: Duration) -> anyhow::Result
     let analyses = analyses::claim_unfinished(&mut tx, before, BATCH).await?;
     facts.extend(analyses.into_iter().map(Fact::from));
     for fact in &facts {
-        if let Some(session) = session_of(&mut tx, fact).await? {
+        if let Some(session) = timeline::read(&mut tx, fact.session_id()).await? {
             outbox::insert(&mut tx, &session, crate::SOURCE, None, std::slice::from_ref(fact)).await?;
         }
     }
     tx.commit().await?;
     Ok(facts.len() as u64)
-}
-
-async fn session_of(tx: &mut Tx, fact: &Fact) -> Result<Option<LockedSession>, sqlx::Error> {
-    timeline::read(tx, fact.session_id()).await
 }
