@@ -66,7 +66,8 @@ sqlx: ## Describe the queries anew after a change of SQL, into .sqlx
 	@$(OWN) NATS_URL=unused AWS_ENDPOINT_URL=unused TRANSCRIPTION_BASE_URL=unused \
 		$(ALL) servers --data-dir .local/sqlx --unsynced --exec .ci/sqlx
 
+# On standard error, since the output of `make servers` is for a shell.
 build:
 	@.ci/tools cmake
-	@echo "building (minutes the first time)"
+	@echo "building (minutes the first time)" >&2
 	@cargo build $(CARGO)
