@@ -116,6 +116,12 @@ impl Db {
             .map(|_| ())
     }
 
+    /// The pool itself, to show that a query without a principal is refused.
+    #[cfg(test)]
+    pub(crate) fn pool_for_tests(&self) -> &PgPool {
+        &self.pool
+    }
+
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -146,3 +152,6 @@ impl DerefMut for Tx {
         &mut self.inner
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod catalogue_tests;

@@ -17,6 +17,7 @@ pub mod postgres;
 mod probe;
 pub mod s3;
 mod secrets;
+pub mod seed;
 pub mod speech;
 #[cfg(test)]
 mod testing;

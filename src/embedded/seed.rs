@@ -1,0 +1,182 @@
+//! Rows that a test begins with, written through the same functions and roles as in production.
+
+use secrecy::SecretString;
+
+use super::harness::Harness;
+use crate::db::provision::Process;
+use crate::db::recordings::{Probed, Upload};
+use crate::db::timeline::LockedSession;
+use crate::db::{
+    Principal, WorkerRole, analyses, recordings, sessions, timeline, transcriptions, transcripts,
+    users,
+};
+use crate::documents::transcript::{Turn, speaker_of_channel};
+use crate::events::{
+    AnalysisRequested, Event, Fact, Message, RecordingStored, RecordingTranscribed,
+    RecordingUploaded, SessionCreated, TranscriptCompleted, TranscriptionRequested,
+};
+use crate::ids::{AccountId, RecordingId, SessionId, UserId};
+
+/// A user with a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeded {
+    pub user_id: UserId,
+    pub session_id: SessionId,
+}
+
+/// Makes a user and a session of theirs; everything automatic is on.
+pub async fn session(harness: &Harness) -> Seeded {
+    let user_id = UserId::generate();
+    let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
+    let (account, email) = (AccountId::generate(), format!("{user_id}@example.org"));
+    let hash = SecretString::from("none");
+    users::register(&mut tx, user_id, account, &email, "Test", &hash).await.expect("a user");
+    tx.commit().await.expect("commit");
+
+    let session_id = SessionId::generate();
+    let created = SessionCreated {
+        session_id,
+        has_room: false,
+        auto_transcribe: true,
+        auto_analyze: true,
+        auto_complete: true,
+    };
+    let draft =
+        sessions::Draft { auto_transcribe: true, auto_analyze: true, ..sessions::Draft::default() };
+    let mut tx = harness.begin(Process::Ingress, Principal::User(user_id)).await;
+    sessions::insert(&mut tx, session_id, &draft).await.expect("a session");
+    let locked = timeline::lock(&mut tx, session_id).await.expect("a lock").expect("a session");
+    timeline::record(&mut tx, &locked, &[created.into()]).await.expect("a fact");
+    tx.commit().await.expect("commit");
+    Seeded { user_id, session_id }
+}
+
+/// Adds a recording whose upload has finished; `object_key` names its bytes in the object store.
+pub async fn recording(
+    harness: &Harness,
+    seeded: Seeded,
+    object_key: &str,
+    size_bytes: i64,
+    sha256: [u8; 32],
+) -> RecordingUploaded {
+    let recording_id = RecordingId::generate();
+    let mut tx = harness.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
+    let session = timeline::lock(&mut tx, seeded.session_id).await.expect("a lock").expect("a session");
+    let upload = Upload {
+        recording_id,
+        object_key,
+        file_name: Some("call.wav"),
+        content_type: "audio/wav",
+        size_bytes,
+        sha256,
+        late: false,
+    };
+    recordings::insert(&mut tx, &session, &upload).await.expect("a recording");
+    let uploaded =
+        RecordingUploaded { session_id: seeded.session_id, recording_id, run: 1, late: false };
+    timeline::record(&mut tx, &session, &[uploaded.clone().into()]).await.expect("a fact");
+    tx.commit().await.expect("commit");
+    uploaded
+}
+
+/// Marks a recording stored and asks for its transcription, as the storage worker does.
+pub async fn stored(
+    harness: &Harness,
+    uploaded: &RecordingUploaded,
+    probed: Probed,
+) -> TranscriptionRequested {
+    let (session_id, recording_id) = (uploaded.session_id, uploaded.recording_id);
+    let mut tx = harness.begin(Process::Storage, Principal::Worker(WorkerRole::Storage)).await;
+    let session = timeline::lock(&mut tx, session_id).await.expect("a lock").expect("a session");
+    recordings::mark_stored(&mut tx, session.account_id, recording_id, probed).await.expect("stored");
+    transcriptions::request(&mut tx, &session, recording_id, 1).await.expect("requested");
+    let requested = TranscriptionRequested { session_id, recording_id, generation: 1, run: 1 };
+    let facts = [
+        RecordingStored {
+            session_id,
+            recording_id,
+            duration_ms: probed.duration_ms,
+            channels: probed.channels,
+            sample_rate_hz: probed.sample_rate_hz,
+        }
+        .into(),
+        requested.clone().into(),
+    ];
+    timeline::record(&mut tx, &session, &facts).await.expect("facts");
+    tx.commit().await.expect("commit");
+    requested
+}
+
+/// Writes a transcript of lines spoken in turns on two channels and asks for its analysis, as the
+/// transcription worker does.
+pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> AnalysisRequested {
+    let duration_ms = 1_000 * i64::try_from(lines.len()).expect("a few lines");
+    let uploaded = recording(harness, seeded, "recordings/none", 1, [0; 32]).await;
+    let probed = Probed { duration_ms, channels: 2, sample_rate_hz: 16_000 };
+    let requested = stored(harness, &uploaded, probed).await;
+
+    let role = Principal::Worker(WorkerRole::Transcription);
+    let mut tx = harness.begin(Process::Transcription, role).await;
+    let session = timeline::lock(&mut tx, seeded.session_id).await.expect("a lock").expect("a session");
+    let turns = turns(&requested, lines);
+    let outcome = transcriptions::Outcome {
+        language: Some("en"),
+        engine: "test",
+        note: None,
+        turns: &turns,
+    };
+    let (account, recording_id) = (session.account_id, requested.recording_id);
+    transcriptions::finish(&mut tx, account, recording_id, 1, &outcome).await.expect("a transcription");
+    transcripts::compose(&mut tx, &session, 1).await.expect("a query").expect("a transcript");
+    let asked = ask_for_analysis(&mut tx, &session).await;
+    let session_id = seeded.session_id;
+    let facts: [Fact; 3] = [
+        RecordingTranscribed { session_id, recording_id, generation: 1 }.into(),
+        TranscriptCompleted { session_id, generation: 1 }.into(),
+        asked.clone().into(),
+    ];
+    timeline::record(&mut tx, &session, &facts).await.expect("facts");
+    tx.commit().await.expect("commit");
+    asked
+}
+
+/// Publishes a fact under an id that the broker has not seen; answers its sequence in the stream.
+pub async fn publish<E: Event>(harness: &Harness, fact: &E) -> u64 {
+    let message = Message::of(fact, "aftercall/test", jiff::Timestamp::now(), None);
+    let id = uuid::Uuid::now_v7().to_string();
+    harness
+        .bus
+        .publish(&message.subject, message.envelope.headers(), message.data, &id)
+        .await
+        .expect("an acknowledgement")
+        .sequence
+}
+
+async fn ask_for_analysis(tx: &mut crate::db::Tx, session: &LockedSession) -> AnalysisRequested {
+    analyses::request(tx, session, 1, 1).await.expect("requested");
+    AnalysisRequested {
+        session_id: session.session_id,
+        generation: 1,
+        run: 1,
+        transcript_generation: 1,
+    }
+}
+
+fn turns(requested: &TranscriptionRequested, lines: &[&str]) -> Vec<Turn> {
+    let turn = |(index, line): (u32, &&str)| {
+        let channel = u16::from(index % 2 == 1);
+        let start_ms = i64::from(index) * 1_000;
+        Turn {
+            index,
+            speaker: speaker_of_channel(channel, 2),
+            channel,
+            start_ms,
+            end_ms: start_ms + 900,
+            text: (*line).to_owned(),
+            confidence: Some(0.9),
+            words: None,
+            recording_id: requested.recording_id,
+        }
+    };
+    (0..).zip(lines).map(turn).collect()
+}
