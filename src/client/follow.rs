@@ -83,13 +83,12 @@ impl Follower {
 
     /// The next event of one connection.
     async fn next_here(&mut self) -> Result<TimelineEvent, ClientError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let connection = connect(&self.client, self.session, self.last).await?;
-                self.failures = 0;
-                self.connection.insert(connection)
-            }
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let connection = connect(&self.client, self.session, self.last).await?;
+            self.failures = 0;
+            self.connection.insert(connection)
         };
         let event = connection.next().await.ok_or(ClientError::StreamEnded)??;
         serde_json::from_str(&event.data).map_err(ClientError::Event)

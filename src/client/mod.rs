@@ -35,7 +35,7 @@ pub use shapes::{
 const PREFIX: &str = "api/v1";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// For an answer to anything but an upload and an event stream.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 const READ_BYTES: usize = 64 * 1024;
 
 /// A server, and on whose behalf it is called. Clones share their connections.

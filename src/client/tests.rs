@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::session::{Phase, Stages};
+use crate::session::Phase::{self, Done, Failed, Pending, Running, Skipped};
+use crate::session::Stages;
 
 /// What a server was sent, by header.
 type Seen = Arc<Mutex<Vec<BTreeMap<String, String>>>>;
@@ -115,7 +116,7 @@ async fn a_file_is_sent_with_its_length_and_key() {
         .with_state(Arc::clone(&seen));
     let (client, _tasks) = serve(router).await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&[7; 200_000]).unwrap();
+    file.write_all(&vec![7; 200_000]).unwrap();
     let sent = Arc::new(Mutex::new(0));
     let told = Arc::clone(&sent);
     let uploaded = client
@@ -191,7 +192,6 @@ fn the_first_stage_that_is_not_done_decides() {
         stages.analysis.state = analysis;
         stages
     };
-    use Phase::{Done, Failed, Pending, Running, Skipped};
     let outcome = |states| Outcome::of(&stages(states));
     assert_eq!(outcome([Pending, Pending, Pending]), None);
     assert_eq!(outcome([Done, Running, Pending]), None);

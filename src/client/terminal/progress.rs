@@ -11,6 +11,7 @@ use crate::session::{Phase, StageState, Stages};
 const UPLOAD: &str = "{spinner} {prefix:14} {bar:32} {bytes} of {total_bytes}";
 const STAGE: &str = "{spinner} {prefix:14} {bar:32} {msg}";
 const TICK: Duration = Duration::from_millis(100);
+const STAGES: [&str; 3] = ["recording", "transcription", "analysis"];
 /// A stage's bar in steps of a thousandth.
 const STEPS: u64 = 1000;
 
@@ -19,7 +20,8 @@ const STEPS: u64 = 1000;
 pub struct PipelineProgress {
     lines: MultiProgress,
     upload: ProgressBar,
-    stages: [Line; 3],
+    /// None of them where only the upload is of interest.
+    stages: Vec<Line>,
 }
 
 #[derive(Debug)]
@@ -32,15 +34,16 @@ struct Line {
 
 impl PipelineProgress {
     /// Begins with an upload of so many bytes.
-    pub fn start(upload_bytes: u64) -> Self {
+    pub fn start(upload_bytes: u64, with_stages: bool) -> Self {
         let lines = MultiProgress::new();
         let upload = lines.add(ProgressBar::new(upload_bytes));
         upload.set_style(style(UPLOAD));
         upload.set_prefix("upload");
-        let stages = ["recording", "transcription", "analysis"].map(|name| {
+        let names: &[_] = if with_stages { &STAGES } else { &[] };
+        let stages = names.iter().map(|name| {
             let bar = lines.add(ProgressBar::new(STEPS));
             bar.set_style(style(STAGE));
-            bar.set_prefix(name);
+            bar.set_prefix(*name);
             bar.set_message("waiting");
             Line {
                 name,
@@ -48,6 +51,7 @@ impl PipelineProgress {
                 shown: String::new(),
             }
         });
+        let stages = stages.collect();
         Self {
             lines,
             upload,
