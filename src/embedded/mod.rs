@@ -64,8 +64,8 @@ pub struct Which {
     pub speech: bool,
 }
 
-/// A running set of servers. Dropping it ends them all; their data stays.
-#[derive(Debug)]
+/// A running set of servers. Dropping it ends them all; their data stays. Not `Debug`: its
+/// environment holds passwords.
 pub struct Servers {
     pub nats: Option<NatsServer>,
     pub postgres: Option<Postgres>,
@@ -218,7 +218,7 @@ impl Start<'_> {
         let data_dir = self.data_dir.path();
         let options = PostgresOptions {
             programs: install::postgres(self.tools_dir).await?,
-            password: secrets::load_or_make(&data_dir.join("postgres-password"))?,
+            password: secrets::load_or_make(&data_dir.join("postgres-password"))?.into(),
             pid_file: self.data_dir.pid_file("postgres"),
             port: Some(self.ports.pick("postgres")?),
             durability,
@@ -229,7 +229,7 @@ impl Start<'_> {
     async fn s3(&self, secret_access_key: String) -> Result<S3Server> {
         let options = S3Options {
             access_key_id: ACCESS_KEY_ID.to_owned(),
-            secret_access_key,
+            secret_access_key: secret_access_key.into(),
             port: Some(self.ports.pick("s3")?),
         };
         S3Server::start(&self.data_dir.path().join("s3"), options).await

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{getegid, geteuid};
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::Command;
@@ -42,7 +43,7 @@ pub struct PostgresOptions {
     /// The directory of `initdb` and `postgres`, from [`super::install::postgres`].
     pub programs: PathBuf,
     /// Of the superuser `postgres`; letters and digits only, since it stands in a URL.
-    pub password: String,
+    pub password: SecretString,
     pub pid_file: PathBuf,
     /// The port to try first.
     pub port: Option<u16>,
@@ -62,7 +63,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
-    password: String,
+    password: SecretString,
     child: Child,
 }
 
@@ -178,7 +179,7 @@ async fn initialize(
     }
     fs::create_dir(&partial).map_err(Error::io("create", &partial))?;
     let password_file = dir.join("password.partial");
-    super::secrets::write(&password_file, &options.password)?;
+    super::secrets::write(&password_file, options.password.expose_secret())?;
     give_to(account, &partial).await?;
     give_to(account, &password_file).await?;
     let mut args = vec!["-D".into(), partial.clone().into()];
@@ -273,7 +274,8 @@ async fn launch(
     Ok(child)
 }
 
-fn url(password: &str, port: u16, database: &str) -> String {
+fn url(password: &SecretString, port: u16, database: &str) -> String {
+    let password = password.expose_secret();
     format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")
 }
 

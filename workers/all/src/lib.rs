@@ -4,5 +4,6 @@
 //!
 //! Invariant: a program started here leaves no process and no open port behind, however it ends.
 
+pub mod demo;
 pub mod servers;
 pub mod shutdown;

@@ -1,5 +1,6 @@
 //! `aftercall-all`: everything in one process on the embedded servers.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use aftercall::config::Env;
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
     // Standard output is for what callers read; what happens is told on standard error.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .compact()

@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn the_list_is_short() {
-        let text = (0..200)
+        let text: Vec<_> = (0..200)
             .map(|i| format!("alpha{i} beta{i} gamma{i}."))
-            .collect::<String>();
-        let call = transcript(&[("a", 0, 1, &text)]);
+            .collect();
+        let call = transcript(&[("a", 0, 1, &text.join(" "))]);
         assert_eq!(extract(&sentences(&call.turns)).len(), MAX_PHRASES);
     }
 }

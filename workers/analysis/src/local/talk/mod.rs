@@ -6,22 +6,24 @@
 
 mod interruptions;
 mod intervals;
+mod speakers;
 
 use std::collections::BTreeMap;
 
-use aftercall::documents::analysis::{Interruption, Provenance, Reason, SpeakerTalk, Talk, field};
+use aftercall::documents::analysis::{Provenance, Reason, Talk, field};
 use aftercall::documents::transcript::{Transcript, Turn, UNKNOWN_SPEAKER};
 use aftercall::ids::RecordingId;
-use unicode_segmentation::UnicodeSegmentation;
 
-use super::language;
 use intervals::{Coverage, Interval};
 
 pub const METHOD: &str = "turn_times";
 
+/// Some 35 years: no recording is longer, and sums of times stay far from overflow.
+const MAX_DURATION_MS: i64 = 1 << 40;
+
 /// Measures a transcript; notes in `provenance` how each figure that may be null came about.
 pub fn measure(transcript: &Transcript, provenance: &mut Provenance) -> Talk {
-    let duration_ms = transcript.duration_ms.max(0);
+    let duration_ms = transcript.duration_ms.clamp(0, MAX_DURATION_MS);
     let mut recordings: BTreeMap<RecordingId, Vec<Timed<'_>>> = BTreeMap::new();
     for turn in &transcript.turns {
         recordings
@@ -43,12 +45,12 @@ pub fn measure(transcript: &Transcript, provenance: &mut Provenance) -> Talk {
         found.sort_by_key(|found| (found.turn_index, found.recording_id));
         found
     });
-    let speakers = speakers(
+    let speakers = speakers::measure(
         transcript,
         &coverage,
         interruptions.as_deref().map_err(|r| *r),
     );
-    note_speakers(transcript, &speakers, separated, provenance);
+    speakers::note(transcript, &speakers, separated, provenance);
     Talk {
         duration_ms,
         speech_ms: coverage.speech_ms,
@@ -107,99 +109,12 @@ fn separated(transcript: &Transcript) -> Result<(), Reason> {
     }
 }
 
-fn speakers(
-    transcript: &Transcript,
-    coverage: &Coverage<'_>,
-    interruptions: Result<&[Interruption], Reason>,
-) -> Vec<SpeakerTalk> {
-    let separates_words = language::separates_words(transcript);
-    let mut counts: BTreeMap<&str, (u32, u64)> = BTreeMap::new();
-    for turn in &transcript.turns {
-        let (turns, words) = counts.entry(&turn.speaker).or_default();
-        *turns = turns.saturating_add(1);
-        if separates_words {
-            *words += turn.text.unicode_words().map(|_| 1_u64).sum::<u64>();
-        }
-    }
-    let mut made: BTreeMap<&str, u32> = BTreeMap::new();
-    for interruption in interruptions.into_iter().flatten() {
-        *made.entry(&interruption.speaker).or_default() += 1;
-    }
-    let all_talk_ms: i64 = coverage.talk_ms.values().sum();
-    counts
-        .into_iter()
-        .map(|(speaker, (turns, words))| {
-            let talk_ms = coverage.talk_ms.get(speaker).copied().unwrap_or_default();
-            let words = separates_words.then_some(words);
-            let told_apart = interruptions.is_ok();
-            SpeakerTalk {
-                speaker: speaker.to_owned(),
-                turns,
-                words,
-                talk_ms,
-                listen_ms: told_apart.then_some(coverage.speech_ms - talk_ms),
-                talk_ratio: told_apart.then(|| ratio(talk_ms, all_talk_ms)).flatten(),
-                words_per_minute: words.and_then(|words| per_minute(words, talk_ms)),
-                interruptions: told_apart.then(|| made.get(speaker).copied().unwrap_or_default()),
-            }
-        })
-        .collect()
-}
-
-/// Notes the figures of speakers, of which one reason holds for all.
-fn note_speakers(
-    transcript: &Transcript,
-    speakers: &[SpeakerTalk],
-    separated: Result<(), Reason>,
-    provenance: &mut Provenance,
-) {
-    if speakers.is_empty() {
-        return;
-    }
-    let words = if language::separates_words(transcript) {
-        Ok(())
-    } else {
-        Err(Reason::WordsNotSeparated)
-    };
-    let all = |holds: fn(&SpeakerTalk) -> bool| {
-        if speakers.iter().all(holds) {
-            Ok(())
-        } else {
-            Err(Reason::NoTalkTime)
-        }
-    };
-    for (field, judged) in [
-        (field::SPEAKER_WORDS, words),
-        (field::SPEAKER_LISTEN, separated),
-        (
-            field::SPEAKER_TALK_RATIO,
-            separated.and(all(|s| s.talk_ratio.is_some())),
-        ),
-        (
-            field::SPEAKER_RATE,
-            words.and(all(|s| s.words_per_minute.is_some())),
-        ),
-        (field::SPEAKER_INTERRUPTIONS, separated),
-    ] {
-        provenance.record(field, METHOD, judged);
-    }
-}
-
 #[expect(
     clippy::cast_precision_loss,
     reason = "milliseconds of recordings are far below 2^52"
 )]
 fn ratio(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| super::rounded((part as f64 / whole as f64).clamp(0.0, 1.0)))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "words and milliseconds are far below 2^52"
-)]
-fn per_minute(words: u64, talk_ms: i64) -> Option<f64> {
-    const MS_PER_MINUTE: f64 = 60_000.0;
-    (talk_ms > 0).then(|| (words as f64 * MS_PER_MINUTE / talk_ms as f64 * 10.0).round() / 10.0)
 }
 
 #[cfg(test)]
@@ -320,6 +235,15 @@ mod tests {
             provenance.unavailable["talk.silence_ratio"].code,
             "no_duration"
         );
+    }
+
+    #[test]
+    fn the_longest_times_do_not_overflow() {
+        let mut call = transcript(&[("a", 0, i64::MAX, "all"), ("b", 0, i64::MAX, "of it")]);
+        let (talk, _) = measured(&call);
+        assert_eq!(talk.overlap_ms, Some(talk.duration_ms));
+        call.turns[1].recording_id = RecordingId::generate();
+        assert_eq!(measured(&call).0.silence_ms, 0);
     }
 
     #[test]

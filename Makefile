@@ -1,0 +1,73 @@
+# Everything a developer does here. Each target installs what it needs below .local, as root or not,
+# and names what it cannot install.
+
+TOOLS  := $(CURDIR)/.local/tools/make
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+ALL    := $(TARGET)/debug/aftercall-all
+CARGO  := --workspace --all-features
+
+# What the machine has comes first: .ci/tools has installed only what it lacks.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/cmake/cmake/data/bin:$(TOOLS)/cargo-nextest/bin:$(TOOLS)/cargo-deny/bin
+# Queries are checked against .sqlx: no build needs a database.
+export SQLX_OFFLINE := true
+
+# Tests and checks run on their own servers, whatever the shell's environment names.
+OWN := env -u NATS_URL -u NATS_MONITOR_URL -u DATABASE_URL -u DATABASE_ADMIN_URL \
+	-u AWS_ENDPOINT_URL -u AWS_ENDPOINT_URL_S3 -u AWS_PROFILE -u TRANSCRIPTION_BASE_URL
+TEST_SERVERS := $(OWN) $(ALL) servers --data-dir .local/test --unsynced --exec
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up servers test soak check fmt sqlx build
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: build ## Run a spoken call through the whole pipeline and show what comes out
+	@exec $(ALL) demo
+
+up: build ## Serve at http://127.0.0.1:$PORT (8000) on embedded servers, until Ctrl-C
+	@exec $(ALL) up
+
+servers: build ## Start only the embedded servers and print the environment to use them
+	@exec $(ALL) servers
+
+test: build ## Run all tests against real servers
+	@.ci/tools cargo-nextest
+	@echo "building the tests"
+	@cargo nextest run $(CARGO) --no-run
+	@echo "starting the servers and running the tests"
+	@$(TEST_SERVERS) cargo nextest run $(CARGO)
+	@echo "running the examples in the documentation"
+	@cargo test $(CARGO) --doc
+
+soak: build ## Measure long recordings, large uploads and memory
+	@.ci/tools cargo-nextest
+	@echo "building the tests"
+	@cargo nextest run $(CARGO) --no-run
+	@echo "starting the servers and measuring, which takes a while"
+	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only
+
+check: ## Check format, lints, documentation and dependencies
+	@.ci/tools cmake cargo-deny
+	@echo "checking format, lints, documentation and dependencies"
+	@cargo fmt --all --check
+	@cargo clippy $(CARGO) --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO) --no-deps
+	@cargo deny check licenses bans sources
+
+fmt: ## Format the code
+	@.ci/tools
+	@cargo fmt --all
+
+sqlx: ## Describe the queries anew after a change of SQL, into .sqlx
+	@.ci/tools cmake
+	@echo "starting postgres"
+	@test -x $(ALL) || cargo build $(CARGO)
+	@$(OWN) NATS_URL=unused AWS_ENDPOINT_URL=unused TRANSCRIPTION_BASE_URL=unused \
+		$(ALL) servers --data-dir .local/sqlx --unsynced --exec .ci/sqlx
+
+# On standard error, since the output of `make servers` is for a shell.
+build:
+	@.ci/tools cmake
+	@echo "building (minutes the first time)" >&2
+	@cargo build $(CARGO)
