@@ -9,6 +9,8 @@ use secrecy::SecretString;
 
 /// Every variable with its default; an empty default means that it is unset.
 pub const VARIABLES: &[(&str, &str)] = &[
+    ("AFTERCALL_TOKEN", ""),
+    ("AFTERCALL_URL", "http://127.0.0.1:8000"),
     ("APP_NAME", "aftercall"),
     ("AUTO_COMPLETE", "true"),
     ("AWS_ACCESS_KEY_ID", ""),

@@ -1,1 +1,62 @@
-fn main() {}
+//! `aftercall`: the operator's command line, and an upload for anybody with a token.
+
+mod dead;
+mod provision;
+mod redrive;
+mod table;
+mod upload;
+
+use std::process::ExitCode;
+
+use aftercall::config::Env;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "aftercall",
+    about = "Operate aftercall, and upload recordings to it",
+    version
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make or update database roles, tables, streams and consumers; may be repeated.
+    ///
+    /// Reads DATABASE_ADMIN_URL, DATABASE_PASSWORD_… and NATS_….
+    Provision,
+    /// Look at messages that a worker gave up on, and send them again.
+    ///
+    /// Reads DATABASE_URL, of the maintenance worker, and NATS_….
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Upload a recording to any server, and follow it to its transcript and analysis.
+    Upload(upload::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        unreachable!("nothing else in this program installs a TLS provider");
+    }
+    let env = Env::of_process();
+    let outcome = match Cli::parse().command {
+        Command::Provision => provision::run(&env).await,
+        Command::Dead(command) => dead::run(command, &env).await,
+        Command::Upload(args) => upload::run(args, &env).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line that says what to do: a backtrace would bury it.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
