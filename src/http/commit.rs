@@ -13,25 +13,35 @@ use super::problem::ApiError;
 /// What the events of this process name as their source.
 const SOURCE: &str = "aftercall/ingress";
 
-/// Records facts of a locked session, commits, and publishes their events.
+/// Records facts of a locked session and puts their events into the outbox.
+pub async fn stage(
+    tx: &mut Tx,
+    session: &LockedSession,
+    trace: Trace,
+    facts: &[Fact],
+) -> Result<Vec<Message>, ApiError> {
+    timeline::record(tx, session, facts).await?;
+    let traceparent = trace.traceparent();
+    Ok(outbox::insert(tx, session, SOURCE, Some(&traceparent), facts).await?)
+}
+
+/// Commits, and publishes what was [`stage`]d.
 ///
 /// The answer does not wait for the broker: events that cannot be published now stay in the outbox,
 /// where the relay of the maintenance worker finds them.
 pub async fn commit(
     state: &AppState,
-    mut tx: Tx,
+    tx: Tx,
     session: &LockedSession,
     caller: Caller,
-    trace: Trace,
-    facts: &[Fact],
+    messages: Vec<Message>,
 ) -> Result<(), ApiError> {
-    timeline::record(&mut tx, session, facts).await?;
-    let traceparent = trace.traceparent();
-    let messages = outbox::insert(&mut tx, session, SOURCE, Some(&traceparent), facts).await?;
     tx.commit().await?;
-    let (db, bus) = (state.db.clone(), state.bus.clone());
-    let (principal, account) = (caller.principal(), session.account_id);
-    state.tasks.spawn(publish(db, bus, principal, account, messages));
+    if !messages.is_empty() {
+        let (db, bus) = (state.db.clone(), state.bus.clone());
+        let (principal, account) = (caller.principal(), session.account_id);
+        state.tasks.spawn(publish(db, bus, principal, account, messages));
+    }
     Ok(())
 }
 
