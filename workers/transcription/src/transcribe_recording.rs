@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aftercall::audio::AudioError;
@@ -12,7 +13,7 @@ use aftercall::db::{Db, Principal, WorkerRole, timeline};
 use aftercall::documents::transcript::NO_SPEECH;
 use aftercall::events::{TranscriptProgressed, TranscriptionFailed, TranscriptionRequested};
 use aftercall::providers::object_store::ObjectStore;
-use aftercall::providers::openai_audio::{self, Engine};
+use aftercall::providers::openai_audio::{self, OpenAiAudio, TranscriptionError};
 use aftercall::worker::{Context, Failure, Handler};
 use tokio::time::Instant;
 
@@ -25,6 +26,9 @@ use crate::wav;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
+/// Pause when the engine is busy and does not say for how long.
+const BUSY_PAUSE: Duration = Duration::from_secs(30);
+
 pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
 
 /// Transcribes one recording, chunk by chunk. A chunk that is stored is not asked for again.
@@ -32,13 +36,21 @@ pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
 pub struct TranscribeRecording {
     db: Db,
     store: ObjectStore,
-    engine: Engine,
+    engine: Arc<OpenAiAudio>,
+    /// What transcripts name as their engine.
+    engine_name: String,
     max_audio: Duration,
 }
 
 impl TranscribeRecording {
-    pub fn new(db: Db, store: ObjectStore, engine: Engine, max_audio: Duration) -> Self {
-        Self { db, store, engine, max_audio }
+    pub fn new(
+        db: Db,
+        store: ObjectStore,
+        engine: OpenAiAudio,
+        engine_name: String,
+        max_audio: Duration,
+    ) -> Self {
+        Self { db, store, engine: Arc::new(engine), engine_name, max_audio }
     }
 
     async fn load(
@@ -113,7 +125,7 @@ impl TranscribeRecording {
     ) -> Result<StoredChunk, Failure> {
         let (channel, index) = key(&chunk);
         let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
-        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await?;
+        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await.map_err(cannot_hear)?;
         let chunk = StoredChunk {
             channel,
             index,
@@ -189,7 +201,7 @@ impl Handler for TranscribeRecording {
         );
         let outcome = transcriptions::Outcome {
             language: language.as_deref(),
-            engine: self.engine.name(),
+            engine: &self.engine_name,
             note: turns.is_empty().then_some(NO_SPEECH),
             turns: &turns,
         };
@@ -219,10 +231,25 @@ fn key(chunk: &Chunk) -> (i16, i32) {
     (channel, index)
 }
 
+/// A refusal is for good; what is busy or broken is tried again.
+fn cannot_hear(error: TranscriptionError) -> Failure {
+    match error {
+        TranscriptionError::RateLimited { retry_after } => {
+            Failure::NotYet(retry_after.unwrap_or(BUSY_PAUSE))
+        }
+        TranscriptionError::Rejected { .. } => {
+            Failure::reject_because("The speech service refused the recording.", error)
+        }
+        TranscriptionError::Unavailable { .. } | TranscriptionError::Malformed { .. } => {
+            Failure::Retry(error.into())
+        }
+    }
+}
+
 /// Only a disk that cannot be read may work later.
 fn cannot_cut(error: CutError) -> Failure {
     match error {
-        CutError::Audio(AudioError::Read(_)) => Failure::Retry(error.into()),
+        CutError::Audio(AudioError::Io(_)) => Failure::Retry(error.into()),
         error => Failure::reject_because("The recording could not be decoded.", error),
     }
 }
@@ -240,6 +267,7 @@ impl From<StoredChunk> for HeardChunk {
                 confidence: chunk.confidence,
                 no_speech_probability: chunk.no_speech_probability,
                 words: chunk.words,
+                segments: Vec::new(),
             },
         }
     }
