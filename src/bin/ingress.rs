@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    lifecycle::install_tls();
     let env = Env::of_process();
     telemetry::install_logs(&Process::read(&env)?)?;
     let metrics = telemetry::install_metrics()?;

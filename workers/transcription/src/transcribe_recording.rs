@@ -133,7 +133,8 @@ impl TranscribeRecording {
             end_ms: chunk.end_ms,
             speech_start_ms: chunk.speech_start_ms,
             speech_end_ms: chunk.speech_end_ms,
-            text: heard.text,
+            // Postgres keeps no U+0000, and nobody said it.
+            text: heard.text.replace('\0', ""),
             language: heard.language,
             confidence: heard.confidence,
             no_speech_probability: heard.no_speech_probability,
