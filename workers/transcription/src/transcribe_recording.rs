@@ -32,7 +32,7 @@ const BUSY_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
 
 /// Transcribes one recording, chunk by chunk. A chunk that is stored is not asked for again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TranscribeRecording {
     db: Db,
     store: ObjectStore,
@@ -56,7 +56,7 @@ impl TranscribeRecording {
     async fn load(
         &self,
         event: &TranscriptionRequested,
-    ) -> Result<Option<(Transcription, Recording)>, sqlx::Error> {
+    ) -> Result<Option<(Transcription, Recording)>, Failure> {
         let mut tx = self.db.begin(ROLE).await?;
         let transcription =
             transcriptions::get(&mut tx, event.recording_id, event.generation).await?;
@@ -109,7 +109,7 @@ impl TranscribeRecording {
         &self,
         recording: &Recording,
         generation: i32,
-    ) -> Result<HashMap<(i16, i32), StoredChunk>, sqlx::Error> {
+    ) -> Result<HashMap<(i16, i32), StoredChunk>, Failure> {
         let mut tx = self.db.begin(ROLE).await?;
         let account = recording.account_id;
         let chunks = transcriptions::chunks(&mut tx, account, recording.id, generation).await?;
