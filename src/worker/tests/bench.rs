@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{Info, pull};
-use async_nats::jetstream::stream::RawMessage;
+use async_nats::jetstream::message::StreamMessage;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -242,7 +242,7 @@ impl Bench {
     }
 
     /// Messages of a type on the stream of facts.
-    pub async fn published(&self, event_type: &str) -> Vec<RawMessage> {
+    pub async fn published(&self, event_type: &str) -> Vec<StreamMessage> {
         let stream = self.harness.bus.jetstream().get_stream(EVENTS).await;
         let stream = stream.expect("there");
         let mut found = Vec::new();
@@ -259,7 +259,7 @@ impl Bench {
     }
 
     /// The first dead letter.
-    pub async fn dead_letter(&self) -> RawMessage {
+    pub async fn dead_letter(&self) -> StreamMessage {
         let stream = self.harness.bus.jetstream().get_stream(DEAD).await;
         stream
             .expect("there")
