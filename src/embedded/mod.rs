@@ -11,6 +11,7 @@ mod data_dir;
 pub mod error;
 pub mod harness;
 pub mod install;
+pub mod logins;
 pub mod nats;
 mod ports;
 pub mod postgres;
