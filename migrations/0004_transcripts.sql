@@ -29,11 +29,16 @@ create table transcription_chunks (
     generation integer not null,
     channel smallint not null,
     index integer not null,
+    -- The audio that was sent, from the start of the recording.
     start_ms bigint not null,
     end_ms bigint not null,
+    -- The speech in it, without the margins.
+    speech_start_ms bigint not null,
+    speech_end_ms bigint not null,
     text text not null,
     language text,
     confidence double precision,
+    no_speech_probability double precision,
     words jsonb,
     created_at timestamptz not null default now(),
     constraint transcription_chunks_pkey primary key (account_id, recording_id, generation, channel, index),

@@ -8,6 +8,7 @@
 //! - [`telemetry`]: logs, metrics, trace context
 //! - [`lifecycle`]: start, graceful stop, the hard limit
 //! - [`ids`]: typed identifiers
+//! - [`media`]: the accepted kinds of recording, by their first bytes
 //! - [`documents`]: the versioned documents that are stored and shown: transcript, analysis
 //! - [`events`]: the contracts, one file per fact, in flow order
 //! - [`bus`]: NATS, and nothing of the domain
@@ -39,6 +40,7 @@ pub mod events;
 pub mod http;
 pub mod ids;
 pub mod lifecycle;
+pub mod media;
 pub mod providers;
 pub mod session;
 pub mod telemetry;

@@ -122,7 +122,7 @@ mod tests {
                 stream.max_bytes > 0,
                 "a stream without a bound fills the disk"
             );
-            assert_eq!(stream.duplicate_window, Duration::from_secs(600));
+            assert_eq!(stream.duplicate_window, Duration::from_mins(10));
             let days = if stream.name == EVENTS { 14 } else { 0 };
             assert_eq!(stream.max_age, Duration::from_secs(days * 24 * 3600));
             let dangerous = stream.no_ack

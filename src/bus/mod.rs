@@ -23,3 +23,6 @@ pub use readiness::Readiness;
 pub const EVENTS: &str = "EVENTS";
 /// The stream of what handlers gave up on.
 pub const DEAD: &str = "DEAD";
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

@@ -22,7 +22,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             replicas: 1,
-            duplicate_window: Duration::from_secs(600),
+            duplicate_window: Duration::from_mins(10),
         }
     }
 }

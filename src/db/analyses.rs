@@ -46,6 +46,25 @@ pub async fn request(
     .map(|_| ())
 }
 
+/// The first analysis that was asked for of a transcript, by its generation.
+pub async fn first_of_transcript(
+    tx: &mut Tx,
+    session: &LockedSession,
+    transcript_generation: i32,
+) -> Result<Option<AnalysisRequested>, sqlx::Error> {
+    sqlx::query_as!(
+        AnalysisRequested,
+        r#"select session_id as "session_id: SessionId", generation, run, transcript_generation
+        from analyses where account_id = $1 and session_id = $2 and transcript_generation = $3
+        order by generation limit 1"#,
+        session.account_id.0,
+        session.session_id.0,
+        transcript_generation,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// The generations of a session, oldest first.
 pub async fn generations(
     tx: &mut Tx,

@@ -27,8 +27,14 @@ async fn every_table_forces_row_level_security() {
     .expect("the catalogue");
     assert!(tables.len() >= 12, "{tables:?}");
     for (name, enabled, forced, has_account) in tables {
-        assert!(enabled && forced, "{name} must enable and force row-level security");
-        assert!(has_account || OF_NO_TENANT.contains(&name.as_str()), "{name} needs account_id");
+        assert!(
+            enabled && forced,
+            "{name} must enable and force row-level security"
+        );
+        assert!(
+            has_account || OF_NO_TENANT.contains(&name.as_str()),
+            "{name} needs account_id"
+        );
     }
     harness.finish_as_it_is().await;
 }
@@ -92,20 +98,32 @@ async fn without_a_principal_no_role_sees_a_row() {
         // As the application role, but with nobody named.
         let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
         let statement = format!("select count(*) from (select 1 from {table}) t");
-        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(statement)).fetch_one(&mut *tx).await;
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(statement))
+            .fetch_one(&mut *tx)
+            .await;
         match count {
             Ok(count) => {
                 readable += 1;
                 assert_eq!(count, 0, "{table}");
             }
-            Err(error) => assert!(error.to_string().contains("permission denied"), "{table}: {error}"),
+            Err(error) => assert!(
+                error.to_string().contains("permission denied"),
+                "{table}: {error}"
+            ),
         }
     }
     assert!(readable >= 8, "only {readable} tables were readable at all");
     // The login role alone, outside a transaction of ours, may do nothing.
     let db = harness.db(Process::Ingress);
-    let denied = sqlx::query("select id from sessions").fetch_all(db.pool_for_tests()).await;
-    assert!(denied.expect_err("no role").to_string().contains("permission denied"));
+    let denied = sqlx::query("select id from sessions")
+        .fetch_all(db.pool_for_tests())
+        .await;
+    assert!(
+        denied
+            .expect_err("no role")
+            .to_string()
+            .contains("permission denied")
+    );
     harness.finish_as_it_is().await;
 }
 
@@ -113,13 +131,37 @@ async fn without_a_principal_no_role_sees_a_row() {
 async fn a_user_sees_only_their_own() {
     let harness = Harness::start().await;
     let (mine, theirs) = (seed::session(&harness).await, seed::session(&harness).await);
-    let mut tx = harness.begin(Process::Ingress, Principal::User(mine.user_id)).await;
-    let listed = sessions::list(&mut tx, None, None, 10).await.expect("a list");
-    assert_eq!(listed.iter().map(|s| s.id).collect::<Vec<_>>(), [mine.session_id]);
-    assert!(sessions::get(&mut tx, theirs.session_id).await.expect("a query").is_none());
-    assert!(users::get(&mut tx, theirs.user_id).await.expect("a query").is_none());
-    let mut tx = harness.begin(Process::Ingress, Principal::User(UserId::generate())).await;
-    assert!(sessions::get(&mut tx, mine.session_id).await.expect("a query").is_none());
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(mine.user_id))
+        .await;
+    let listed = sessions::list(&mut tx, None, None, 10)
+        .await
+        .expect("a list");
+    assert_eq!(
+        listed.iter().map(|s| s.id).collect::<Vec<_>>(),
+        [mine.session_id]
+    );
+    assert!(
+        sessions::get(&mut tx, theirs.session_id)
+            .await
+            .expect("a query")
+            .is_none()
+    );
+    assert!(
+        users::get(&mut tx, theirs.user_id)
+            .await
+            .expect("a query")
+            .is_none()
+    );
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(UserId::generate()))
+        .await;
+    assert!(
+        sessions::get(&mut tx, mine.session_id)
+            .await
+            .expect("a query")
+            .is_none()
+    );
     harness.finish_as_it_is().await;
 }
 
@@ -128,6 +170,11 @@ async fn a_process_cannot_act_as_another() {
     let harness = Harness::start().await;
     let db = harness.db(Process::Analysis);
     let denied = db.begin(Principal::Worker(WorkerRole::Maintenance)).await;
-    assert!(denied.expect_err("not granted").to_string().contains("permission denied"));
+    assert!(
+        denied
+            .expect_err("not granted")
+            .to_string()
+            .contains("permission denied")
+    );
     harness.finish_as_it_is().await;
 }

@@ -63,7 +63,10 @@ pub async fn lock(
 }
 
 /// A session as it is, without its lock: for what writes nothing that depends on its facts.
-pub async fn read(tx: &mut Tx, session_id: SessionId) -> Result<Option<LockedSession>, sqlx::Error> {
+pub async fn read(
+    tx: &mut Tx,
+    session_id: SessionId,
+) -> Result<Option<LockedSession>, sqlx::Error> {
     sqlx::query_as!(
         LockedSession,
         r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",

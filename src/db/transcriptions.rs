@@ -26,11 +26,17 @@ pub struct Chunk {
     pub channel: i16,
     /// Counts from 0 within the channel.
     pub index: i32,
+    /// The audio that was sent.
     pub start_ms: i64,
     pub end_ms: i64,
+    /// The speech in it, without the margins.
+    pub speech_start_ms: i64,
+    pub speech_end_ms: i64,
     pub text: String,
     pub language: Option<String>,
     pub confidence: Option<f64>,
+    /// From 0 to 1, as the engine says.
+    pub no_speech_probability: Option<f64>,
     pub words: Option<Vec<Word>>,
 }
 
@@ -108,7 +114,8 @@ pub async fn chunks(
     generation: i32,
 ) -> Result<Vec<Chunk>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select channel, index, start_ms, end_ms, text, language, confidence, words
+        "select channel, index, start_ms, end_ms, speech_start_ms, speech_end_ms, text, language,
+            confidence, no_speech_probability, words
         from transcription_chunks
         where account_id = $1 and recording_id = $2 and generation = $3 order by channel, index",
         account_id.0,
@@ -124,9 +131,12 @@ pub async fn chunks(
                 index: row.index,
                 start_ms: row.start_ms,
                 end_ms: row.end_ms,
+                speech_start_ms: row.speech_start_ms,
+                speech_end_ms: row.speech_end_ms,
                 text: row.text,
                 language: row.language,
                 confidence: row.confidence,
+                no_speech_probability: row.no_speech_probability,
                 words: row
                     .words
                     .map(serde_json::from_value)
@@ -151,8 +161,9 @@ pub async fn insert_chunk(
         .map(|w| serde_json::to_value(w).expect("words are plain data"));
     sqlx::query!(
         "insert into transcription_chunks (account_id, recording_id, generation, channel, index,
-            start_ms, end_ms, text, language, confidence, words)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            start_ms, end_ms, speech_start_ms, speech_end_ms, text, language, confidence,
+            no_speech_probability, words)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         on conflict on constraint transcription_chunks_pkey do nothing",
         account_id.0,
         recording_id.0,
@@ -161,9 +172,12 @@ pub async fn insert_chunk(
         chunk.index,
         chunk.start_ms,
         chunk.end_ms,
+        chunk.speech_start_ms,
+        chunk.speech_end_ms,
         chunk.text,
         chunk.language,
         chunk.confidence,
+        chunk.no_speech_probability,
         words,
     )
     .execute(&mut **tx)

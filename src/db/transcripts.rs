@@ -10,8 +10,9 @@ use crate::ids::SessionId;
 /// Composes a generation of a locked session's transcript, if everything it is made of is there.
 ///
 /// It holds each recording's newest transcription up to the generation, in the order of upload.
-/// A recording that turned out to be no audio is left out; one that is still being checked or
-/// transcribed, or whose transcription failed, is waited for. Answers the generation when this call
+/// Left out are recordings that turned out to be no audio and, where nothing is transcribed by
+/// itself, those that nobody asked for; one that is still being checked or transcribed, or whose
+/// transcription failed, is waited for. Answers the generation when this call
 /// wrote it or it was there already, and `None` while something is missing.
 pub async fn compose(
     tx: &mut Tx,
@@ -27,10 +28,12 @@ pub async fn compose(
             order by t.generation desc limit 1
         ) t on true
         where r.account_id = $1 and r.session_id = $2 and r.state <> 'failed'
+            and ($4 or t.state is not null)
         order by r.position"#,
         session.account_id.0,
         session.session_id.0,
         generation,
+        session.auto_transcribe,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -9,6 +9,7 @@
 mod child;
 mod data_dir;
 pub mod error;
+pub mod fault_proxy;
 pub mod harness;
 pub mod install;
 pub mod logins;
@@ -32,6 +33,7 @@ use data_dir::DataDir;
 use ports::Ports;
 
 pub use error::{Error, Result};
+pub use fault_proxy::FaultProxy;
 pub use nats::{NatsOptions, NatsPorts, NatsServer};
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use s3::{S3Options, S3Server};

@@ -30,7 +30,9 @@ pub async fn session(harness: &Harness) -> Seeded {
     let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
     let (account, email) = (AccountId::generate(), format!("{user_id}@example.org"));
     let hash = SecretString::from("none");
-    users::register(&mut tx, user_id, account, &email, "Test", &hash).await.expect("a user");
+    users::register(&mut tx, user_id, account, &email, "Test", &hash)
+        .await
+        .expect("a user");
     tx.commit().await.expect("commit");
 
     let session_id = SessionId::generate();
@@ -41,14 +43,29 @@ pub async fn session(harness: &Harness) -> Seeded {
         auto_analyze: true,
         auto_complete: true,
     };
-    let draft =
-        sessions::Draft { auto_transcribe: true, auto_analyze: true, ..sessions::Draft::default() };
-    let mut tx = harness.begin(Process::Ingress, Principal::User(user_id)).await;
-    sessions::insert(&mut tx, session_id, &draft).await.expect("a session");
-    let locked = timeline::lock(&mut tx, session_id).await.expect("a lock").expect("a session");
-    timeline::record(&mut tx, &locked, &[created.into()]).await.expect("a fact");
+    let draft = sessions::Draft {
+        auto_transcribe: true,
+        auto_analyze: true,
+        ..sessions::Draft::default()
+    };
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(user_id))
+        .await;
+    sessions::insert(&mut tx, session_id, &draft)
+        .await
+        .expect("a session");
+    let locked = timeline::lock(&mut tx, session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
+    timeline::record(&mut tx, &locked, &[created.into()])
+        .await
+        .expect("a fact");
     tx.commit().await.expect("commit");
-    Seeded { user_id, session_id }
+    Seeded {
+        user_id,
+        session_id,
+    }
 }
 
 /// Adds a recording whose upload has finished; `object_key` names its bytes in the object store.
@@ -60,8 +77,13 @@ pub async fn recording(
     sha256: [u8; 32],
 ) -> RecordingUploaded {
     let recording_id = RecordingId::generate();
-    let mut tx = harness.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
-    let session = timeline::lock(&mut tx, seeded.session_id).await.expect("a lock").expect("a session");
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .await;
+    let session = timeline::lock(&mut tx, seeded.session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
     let upload = Upload {
         recording_id,
         object_key,
@@ -71,10 +93,18 @@ pub async fn recording(
         sha256,
         late: false,
     };
-    recordings::insert(&mut tx, &session, &upload).await.expect("a recording");
-    let uploaded =
-        RecordingUploaded { session_id: seeded.session_id, recording_id, run: 1, late: false };
-    timeline::record(&mut tx, &session, &[uploaded.clone().into()]).await.expect("a fact");
+    recordings::insert(&mut tx, &session, &upload)
+        .await
+        .expect("a recording");
+    let uploaded = RecordingUploaded {
+        session_id: seeded.session_id,
+        recording_id,
+        run: 1,
+        late: false,
+    };
+    timeline::record(&mut tx, &session, &[uploaded.clone().into()])
+        .await
+        .expect("a fact");
     tx.commit().await.expect("commit");
     uploaded
 }
@@ -86,11 +116,25 @@ pub async fn stored(
     probed: Probed,
 ) -> TranscriptionRequested {
     let (session_id, recording_id) = (uploaded.session_id, uploaded.recording_id);
-    let mut tx = harness.begin(Process::Storage, Principal::Worker(WorkerRole::Storage)).await;
-    let session = timeline::lock(&mut tx, session_id).await.expect("a lock").expect("a session");
-    recordings::mark_stored(&mut tx, session.account_id, recording_id, probed).await.expect("stored");
-    transcriptions::request(&mut tx, &session, recording_id, 1).await.expect("requested");
-    let requested = TranscriptionRequested { session_id, recording_id, generation: 1, run: 1 };
+    let mut tx = harness
+        .begin(Process::Storage, Principal::Worker(WorkerRole::Storage))
+        .await;
+    let session = timeline::lock(&mut tx, session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
+    recordings::mark_stored(&mut tx, session.account_id, recording_id, probed)
+        .await
+        .expect("stored");
+    transcriptions::request(&mut tx, &session, recording_id, 1)
+        .await
+        .expect("requested");
+    let requested = TranscriptionRequested {
+        session_id,
+        recording_id,
+        generation: 1,
+        run: 1,
+    };
     let facts = [
         RecordingStored {
             session_id,
@@ -102,7 +146,9 @@ pub async fn stored(
         .into(),
         requested.clone().into(),
     ];
-    timeline::record(&mut tx, &session, &facts).await.expect("facts");
+    timeline::record(&mut tx, &session, &facts)
+        .await
+        .expect("facts");
     tx.commit().await.expect("commit");
     requested
 }
@@ -112,12 +158,19 @@ pub async fn stored(
 pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> AnalysisRequested {
     let duration_ms = 1_000 * i64::try_from(lines.len()).expect("a few lines");
     let uploaded = recording(harness, seeded, "recordings/none", 1, [0; 32]).await;
-    let probed = Probed { duration_ms, channels: 2, sample_rate_hz: 16_000 };
+    let probed = Probed {
+        duration_ms,
+        channels: 2,
+        sample_rate_hz: 16_000,
+    };
     let requested = stored(harness, &uploaded, probed).await;
 
     let role = Principal::Worker(WorkerRole::Transcription);
     let mut tx = harness.begin(Process::Transcription, role).await;
-    let session = timeline::lock(&mut tx, seeded.session_id).await.expect("a lock").expect("a session");
+    let session = timeline::lock(&mut tx, seeded.session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
     let turns = turns(&requested, lines);
     let outcome = transcriptions::Outcome {
         language: Some("en"),
@@ -126,16 +179,32 @@ pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> An
         turns: &turns,
     };
     let (account, recording_id) = (session.account_id, requested.recording_id);
-    transcriptions::finish(&mut tx, account, recording_id, 1, &outcome).await.expect("a transcription");
-    transcripts::compose(&mut tx, &session, 1).await.expect("a query").expect("a transcript");
+    transcriptions::finish(&mut tx, account, recording_id, 1, &outcome)
+        .await
+        .expect("a transcription");
+    transcripts::compose(&mut tx, &session, 1)
+        .await
+        .expect("a query")
+        .expect("a transcript");
     let asked = ask_for_analysis(&mut tx, &session).await;
     let session_id = seeded.session_id;
     let facts: [Fact; 3] = [
-        RecordingTranscribed { session_id, recording_id, generation: 1 }.into(),
-        TranscriptCompleted { session_id, generation: 1 }.into(),
+        RecordingTranscribed {
+            session_id,
+            recording_id,
+            generation: 1,
+        }
+        .into(),
+        TranscriptCompleted {
+            session_id,
+            generation: 1,
+        }
+        .into(),
         asked.clone().into(),
     ];
-    timeline::record(&mut tx, &session, &facts).await.expect("facts");
+    timeline::record(&mut tx, &session, &facts)
+        .await
+        .expect("facts");
     tx.commit().await.expect("commit");
     asked
 }
@@ -146,14 +215,21 @@ pub async fn publish<E: Event>(harness: &Harness, fact: &E) -> u64 {
     let id = uuid::Uuid::now_v7().to_string();
     harness
         .bus
-        .publish(&message.subject, message.envelope.headers(), message.data, &id)
+        .publish(
+            &message.subject,
+            message.envelope.headers(),
+            message.data,
+            &id,
+        )
         .await
         .expect("an acknowledgement")
         .sequence
 }
 
 async fn ask_for_analysis(tx: &mut crate::db::Tx, session: &LockedSession) -> AnalysisRequested {
-    analyses::request(tx, session, 1, 1).await.expect("requested");
+    analyses::request(tx, session, 1, 1)
+        .await
+        .expect("requested");
     AnalysisRequested {
         session_id: session.session_id,
         generation: 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::{AckKind, Message};
 use jiff::Timestamp;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 
 use super::incoming::Received;
 
@@ -22,7 +22,8 @@ pub(super) struct Delivery {
     pub(super) delivered: i64,
     /// Messages of the consumer that wait for their first delivery.
     pub(super) pending: u64,
-    _keep_alive: AbortOnDropHandle<()>,
+    /// One task, which ends with this.
+    _keep_alive: JoinSet<()>,
 }
 
 impl Delivery {
@@ -36,7 +37,8 @@ impl Delivery {
         let stream_sequence = i64::try_from(info.stream_sequence)?;
         let (delivered, pending) = (info.delivered, info.pending);
         // A task of its own: a handler that computes for long must not starve it.
-        let keep_alive = tokio::spawn(keep_alive(message.clone(), ack_wait / 3));
+        let mut kept_alive = JoinSet::new();
+        kept_alive.spawn(keep_alive(message.clone(), ack_wait / 3));
         Ok(Self {
             message,
             no_headers: HeaderMap::new(),
@@ -44,7 +46,7 @@ impl Delivery {
             stream_created,
             delivered,
             pending,
-            _keep_alive: AbortOnDropHandle::new(keep_alive),
+            _keep_alive: kept_alive,
         })
     }
 

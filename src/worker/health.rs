@@ -14,12 +14,15 @@ use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::process::{ConsumerState, Shared};
 use crate::lifecycle::Shutdown;
 
 /// A client that does not send its request within this time is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long accepting rests after it failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a worker tells about itself.
 #[derive(Clone, Debug)]
@@ -97,22 +100,21 @@ impl Health {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT);
         let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
         loop {
-            let stream = tokio::select! {
+            let accepted = tokio::select! {
                 () = shutdown.soft().cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    // The peer is gone already, or file handles are short for a moment.
-                    Err(error) => {
-                        tracing::debug!(%error, "connection was not accepted");
-                        tokio::task::yield_now().await;
-                        continue;
-                    }
-                },
+                accepted = listener.accept() => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            let Ok((stream, _)) = accepted else {
+                // File handles are short; the next call would fail at once.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             };
             let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
             let connection = graceful.watch(connection.into_owned());
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection broke");
                 }

@@ -35,3 +35,6 @@ pub use incoming::{Incoming, Received};
 pub use metrics::describe as describe_metrics;
 pub use process::{Settings, Worker};
 pub use verdict::Class;
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

@@ -139,7 +139,10 @@ impl Worker {
         let health_address = listener.local_addr()?;
         tracing::info!(worker = %self.shared.source, %health_address, "started");
         let health = self.health();
-        tokio::try_join!(health.serve(listener, metrics, &shutdown), self.run(shutdown.clone()))?;
+        tokio::try_join!(
+            health.serve(listener, metrics, &shutdown),
+            self.run(shutdown.clone())
+        )?;
         Ok(())
     }
 

@@ -30,7 +30,10 @@ impl Handler for AnalyzeSession {
         event: AnalysisRequested,
         _context: &Context,
     ) -> Result<Vec<AnalysisCompleted>, Failure> {
-        let mut tx = self.db.begin(Principal::Worker(WorkerRole::Analysis)).await?;
+        let mut tx = self
+            .db
+            .begin(Principal::Worker(WorkerRole::Analysis))
+            .await?;
         let generation = Some(event.transcript_generation);
         let transcript = transcripts::get(&mut tx, event.session_id, generation).await?;
         tx.commit().await?;
@@ -42,7 +45,10 @@ impl Handler for AnalyzeSession {
         let analysis = tokio::task::spawn_blocking(move || local::analyze(&transcript)).await?;
         let document = serde_json::to_value(&analysis)?;
 
-        let mut tx = self.db.begin(Principal::Worker(WorkerRole::Analysis)).await?;
+        let mut tx = self
+            .db
+            .begin(Principal::Worker(WorkerRole::Analysis))
+            .await?;
         let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
             return Ok(Vec::new());
         };

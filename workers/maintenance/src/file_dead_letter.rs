@@ -28,9 +28,16 @@ impl Handler for FileDeadLetter {
     type Fails = Infallible;
 
     async fn handle(&self, letter: Letter, _context: &Context) -> Result<Vec<Infallible>, Failure> {
-        let mut tx = self.db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+        let mut tx = self
+            .db
+            .begin(Principal::Worker(WorkerRole::Maintenance))
+            .await?;
         if dead_letters::file(&mut tx, &letter).await? {
-            tracing::warn!(handler = letter.handler, class = letter.class, "dead letter filed");
+            tracing::warn!(
+                handler = letter.handler,
+                class = letter.class,
+                "dead letter filed"
+            );
         }
         tx.commit().await?;
         Ok(Vec::new())

@@ -22,7 +22,9 @@ impl Job {
             match self.run_alone(&db).await {
                 Ok(Some(0) | None) => {}
                 Ok(Some(count)) => tracing::info!(job = self.name, count, "done"),
-                Err(error) => tracing::warn!(job = self.name, error = format!("{error:#}"), "failed"),
+                Err(error) => {
+                    tracing::warn!(job = self.name, error = format!("{error:#}"), "failed")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -107,9 +107,12 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus) -> Vec<Job> {
             let done = bus.provision(parameters).await?;
             Ok((done.created.len() + done.updated.len()) as u64)
         }),
-        job("relay", 1, (db.clone(), bus.clone()), move |(db, bus)| async move {
-            relay(&db, &bus, Timestamp::now(), delay).await
-        }),
+        job(
+            "relay",
+            1,
+            (db.clone(), bus.clone()),
+            move |(db, bus)| async move { relay(&db, &bus, Timestamp::now(), delay).await },
+        ),
         job("reconcile", 60, db.clone(), move |db| async move {
             reconcile(&db, Timestamp::now(), age).await
         }),

@@ -25,7 +25,8 @@ pub async fn relay(db: &Db, bus: &Bus, now: Timestamp, delay: Duration) -> anyho
         for (account, message) in waiting {
             let id = message.envelope.id;
             let headers = message.envelope.headers();
-            bus.publish(&message.subject, headers, message.data, &id.to_string()).await?;
+            bus.publish(&message.subject, headers, message.data, &id.to_string())
+                .await?;
             by_account.entry(account).or_default().push(id);
         }
         for (account, ids) in by_account {

@@ -39,7 +39,14 @@ pub async fn reconcile(db: &Db, now: Timestamp, age: Duration) -> anyhow::Result
     facts.extend(analyses.into_iter().map(Fact::from));
     for fact in &facts {
         if let Some(session) = timeline::read(&mut tx, fact.session_id()).await? {
-            outbox::insert(&mut tx, &session, crate::SOURCE, None, std::slice::from_ref(fact)).await?;
+            outbox::insert(
+                &mut tx,
+                &session,
+                crate::SOURCE,
+                None,
+                std::slice::from_ref(fact),
+            )
+            .await?;
         }
     }
     tx.commit().await?;

@@ -1,0 +1,8 @@
+//! The runtime against a real nats-server and Postgres, with small handlers.
+
+mod bench;
+mod crash;
+mod desk;
+mod outage;
+mod settling;
+mod stop;

@@ -1,0 +1,64 @@
+//! Decoding and cutting on a thread of its own, a few chunks ahead of the engine.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use aftercall::audio::{AudioError, Decoder};
+use tokio::sync::mpsc;
+
+use crate::chunks::{Chunk, Chunks, CutError};
+
+/// Chunks that wait for the engine; each holds up to 28 s of samples (1.8 MB).
+const AHEAD: usize = 2;
+
+/// The chunks of a recording, as they are cut.
+pub struct Cutting {
+    chunks: mpsc::Receiver<Result<Chunk, CutError>>,
+    distinct_channels: Arc<AtomicU16>,
+}
+
+impl Cutting {
+    /// The next chunk; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Chunk, CutError>> {
+        self.chunks.recv().await
+    }
+
+    /// The channels that can be told apart; final after the last chunk.
+    pub fn distinct_channels(&self) -> u16 {
+        self.distinct_channels.load(Ordering::Acquire)
+    }
+}
+
+/// Starts to decode and cut a recording. Dropping the answer ends it.
+///
+/// Audio longer than `max_audio` is refused when that much was decoded.
+pub async fn start(file: File, max_audio: Duration) -> Result<Cutting, CutError> {
+    let (sender, chunks) = mpsc::channel(AHEAD);
+    let distinct_channels = Arc::new(AtomicU16::new(1));
+    let found = Arc::clone(&distinct_channels);
+    let decoder = tokio::task::spawn_blocking(move || Decoder::open(file))
+        .await
+        .map_err(|error| AudioError::Read(std::io::Error::other(error)))??;
+    std::thread::spawn(move || cut(Chunks::new(decoder), max_audio, &sender, &found));
+    Ok(Cutting { chunks, distinct_channels })
+}
+
+fn cut(
+    mut chunks: Chunks,
+    max_audio: Duration,
+    sender: &mpsc::Sender<Result<Chunk, CutError>>,
+    distinct_channels: &AtomicU16,
+) {
+    while let Some(chunk) = chunks.next() {
+        let too_long = u128::from(chunks.decoded_ms().unsigned_abs()) > max_audio.as_millis();
+        let chunk = if too_long { Err(AudioError::TooLong(max_audio).into()) } else { chunk };
+        let last = chunk.is_err();
+        // Nobody waits any more: the worker stops, or the message goes to another.
+        if sender.blocking_send(chunk).is_err() || last {
+            return;
+        }
+    }
+    distinct_channels.store(chunks.distinct_channels(), Ordering::Release);
+}

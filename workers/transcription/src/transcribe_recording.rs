@@ -1,0 +1,246 @@
+//! `transcription.requested` → `recording.transcribed`, and with a session's last recording
+//! `transcript.completed` and `analysis.requested`
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::time::Duration;
+
+use aftercall::audio::AudioError;
+use aftercall::db::recordings::{self, Recording};
+use aftercall::db::transcriptions::{self, Chunk as StoredChunk, Transcription};
+use aftercall::db::{Db, Principal, WorkerRole, timeline};
+use aftercall::documents::transcript::NO_SPEECH;
+use aftercall::events::{TranscriptProgressed, TranscriptionFailed, TranscriptionRequested};
+use aftercall::providers::object_store::ObjectStore;
+use aftercall::providers::openai_audio::{self, Engine};
+use aftercall::worker::{Context, Failure, Handler};
+use tokio::time::Instant;
+
+use crate::chunks::{Chunk, CutError};
+use crate::conclude::{self, Published};
+use crate::cutting::{self, Cutting};
+use crate::turns::{HeardChunk, build_turns};
+use crate::wav;
+
+/// Progress is told at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
+
+/// Transcribes one recording, chunk by chunk. A chunk that is stored is not asked for again.
+#[derive(Clone, Debug)]
+pub struct TranscribeRecording {
+    db: Db,
+    store: ObjectStore,
+    engine: Engine,
+    max_audio: Duration,
+}
+
+impl TranscribeRecording {
+    pub fn new(db: Db, store: ObjectStore, engine: Engine, max_audio: Duration) -> Self {
+        Self { db, store, engine, max_audio }
+    }
+
+    async fn load(
+        &self,
+        event: &TranscriptionRequested,
+    ) -> Result<Option<(Transcription, Recording)>, sqlx::Error> {
+        let mut tx = self.db.begin(ROLE).await?;
+        let transcription =
+            transcriptions::get(&mut tx, event.recording_id, event.generation).await?;
+        let recording = recordings::get(&mut tx, event.recording_id).await?;
+        tx.commit().await?;
+        Ok(transcription.zip(recording))
+    }
+
+    /// A copy on this machine's disk: some containers keep their index at the end, and decoding
+    /// reads back and forth.
+    async fn download(&self, recording: &Recording) -> Result<File, Failure> {
+        let file = tokio::task::spawn_blocking(tempfile::tempfile).await??;
+        let mut target = tokio::fs::File::from_std(file);
+        self.store.download(&recording.object_key, &mut target).await?;
+        Ok(target.into_std().await)
+    }
+
+    /// Sends what is not stored yet to the engine; answers all chunks, and the channels that can be
+    /// told apart.
+    async fn hear(
+        &self,
+        event: &TranscriptionRequested,
+        recording: &Recording,
+        mut cutting: Cutting,
+        context: &Context,
+    ) -> Result<(Vec<StoredChunk>, u16), Failure> {
+        let mut stored = self.stored(recording, event.generation).await?;
+        let mut heard = Vec::new();
+        let mut told = Instant::now();
+        while let Some(chunk) = cutting.next().await {
+            let chunk = chunk.map_err(cannot_cut)?;
+            let end_ms = chunk.end_ms;
+            let chunk = match stored.remove(&key(&chunk)) {
+                Some(chunk) => chunk,
+                None => self.hear_chunk(event, recording, chunk).await?,
+            };
+            heard.push(chunk);
+            if context.stopping().is_cancelled() {
+                return Err(Failure::Retry(anyhow::anyhow!("the process stops")));
+            }
+            if told.elapsed() >= PROGRESS_EVERY {
+                self.tell_progress(event, recording, end_ms, context).await?;
+                told = Instant::now();
+            }
+        }
+        Ok((heard, cutting.distinct_channels()))
+    }
+
+    async fn stored(
+        &self,
+        recording: &Recording,
+        generation: i32,
+    ) -> Result<HashMap<(i16, i32), StoredChunk>, sqlx::Error> {
+        let mut tx = self.db.begin(ROLE).await?;
+        let account = recording.account_id;
+        let chunks = transcriptions::chunks(&mut tx, account, recording.id, generation).await?;
+        tx.commit().await?;
+        Ok(chunks.into_iter().map(|chunk| ((chunk.channel, chunk.index), chunk)).collect())
+    }
+
+    async fn hear_chunk(
+        &self,
+        event: &TranscriptionRequested,
+        recording: &Recording,
+        chunk: Chunk,
+    ) -> Result<StoredChunk, Failure> {
+        let (channel, index) = key(&chunk);
+        let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
+        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await?;
+        let chunk = StoredChunk {
+            channel,
+            index,
+            start_ms: chunk.start_ms,
+            end_ms: chunk.end_ms,
+            speech_start_ms: chunk.speech_start_ms,
+            speech_end_ms: chunk.speech_end_ms,
+            text: heard.text,
+            language: heard.language,
+            confidence: heard.confidence,
+            no_speech_probability: heard.no_speech_probability,
+            words: heard.words,
+        };
+        let mut tx = self.db.begin(ROLE).await?;
+        let account = recording.account_id;
+        let generation = event.generation;
+        transcriptions::insert_chunk(&mut tx, account, recording.id, generation, &chunk).await?;
+        tx.commit().await?;
+        Ok(chunk)
+    }
+
+    async fn tell_progress(
+        &self,
+        event: &TranscriptionRequested,
+        recording: &Recording,
+        done_ms: i64,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let fact = TranscriptProgressed {
+            session_id: event.session_id,
+            recording_id: event.recording_id,
+            generation: event.generation,
+            done_ms,
+            total_ms: recording.duration_ms.unwrap_or(done_ms),
+        };
+        let mut tx = self.db.begin(ROLE).await?;
+        if let Some(session) = timeline::lock(&mut tx, event.session_id).await? {
+            timeline::record(&mut tx, &session, &[fact.clone().into()]).await?;
+        }
+        tx.commit().await?;
+        context.publish(&fact.into()).await?;
+        Ok(())
+    }
+}
+
+impl Handler for TranscribeRecording {
+    const NAME: &'static str = "transcribe-recording";
+    const GAVE_UP: &'static str = "The speech service could not transcribe the recording.";
+    type Consumes = TranscriptionRequested;
+    type Publishes = Published;
+    type Fails = TranscriptionFailed;
+
+    async fn handle(
+        &self,
+        event: TranscriptionRequested,
+        context: &Context,
+    ) -> Result<Vec<Published>, Failure> {
+        let Some((transcription, recording)) = self.load(&event).await? else {
+            tracing::info!(session_id = %event.session_id, "nothing to transcribe");
+            return Ok(Vec::new());
+        };
+        if transcription.state == "done" {
+            return Ok(conclude::conclude(&self.db, &event, None).await?);
+        }
+        let file = self.download(&recording).await?;
+        let cutting = cutting::start(file, self.max_audio).await.map_err(cannot_cut)?;
+        let (chunks, channels) = self.hear(&event, &recording, cutting, context).await?;
+        let language = chunks.iter().find_map(|chunk| chunk.language.clone());
+        let turns = build_turns(
+            event.recording_id,
+            channels,
+            chunks.into_iter().map(HeardChunk::from).collect(),
+        );
+        let outcome = transcriptions::Outcome {
+            language: language.as_deref(),
+            engine: self.engine.name(),
+            note: turns.is_empty().then_some(NO_SPEECH),
+            turns: &turns,
+        };
+        Ok(conclude::conclude(&self.db, &event, Some(&outcome)).await?)
+    }
+
+    fn failed(
+        &self,
+        event: &TranscriptionRequested,
+        redrive: u32,
+        reason: String,
+    ) -> Option<TranscriptionFailed> {
+        Some(TranscriptionFailed {
+            session_id: event.session_id,
+            recording_id: event.recording_id,
+            generation: event.generation,
+            run: event.run,
+            redrive: i32::try_from(redrive).unwrap_or(i32::MAX),
+            reason,
+        })
+    }
+}
+
+fn key(chunk: &Chunk) -> (i16, i32) {
+    let channel = i16::try_from(chunk.channel).expect("decoding accepts few channels");
+    let index = i32::try_from(chunk.index).expect("hours of audio have few chunks");
+    (channel, index)
+}
+
+/// Only a disk that cannot be read may work later.
+fn cannot_cut(error: CutError) -> Failure {
+    match error {
+        CutError::Audio(AudioError::Read(_)) => Failure::Retry(error.into()),
+        error => Failure::reject_because("The recording could not be decoded.", error),
+    }
+}
+
+impl From<StoredChunk> for HeardChunk {
+    fn from(chunk: StoredChunk) -> Self {
+        Self {
+            channel: chunk.channel.unsigned_abs(),
+            start_ms: chunk.start_ms,
+            speech_start_ms: chunk.speech_start_ms,
+            speech_end_ms: chunk.speech_end_ms,
+            heard: openai_audio::Transcription {
+                text: chunk.text,
+                language: chunk.language,
+                confidence: chunk.confidence,
+                no_speech_probability: chunk.no_speech_probability,
+                words: chunk.words,
+            },
+        }
+    }
+}
