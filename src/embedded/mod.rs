@@ -18,7 +18,7 @@ mod ports;
 pub mod postgres;
 mod probe;
 pub mod s3;
-mod secrets;
+pub mod secrets;
 pub mod seed;
 pub mod speech;
 #[cfg(test)]
