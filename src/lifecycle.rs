@@ -54,6 +54,12 @@ impl Shutdown {
     }
 }
 
+/// Chooses ring for TLS, once for the process; only binaries and tests call it.
+pub fn install_tls() {
+    // An error says that it was chosen before, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Runs `main` until it ends by itself or by a signal, with the limits of this module.
 ///
 /// `main` must watch the [`Shutdown`] it is given.

@@ -1,6 +1,7 @@
 //! Sessions: the aggregate's own row. Status and stages are written by [`timeline`](super::timeline).
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Tx;
@@ -44,7 +45,7 @@ pub struct Change {
 }
 
 /// Where a page of a list begins: after this session, newest first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Position {
     pub created_at: Timestamp,
     pub id: SessionId,

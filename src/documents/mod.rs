@@ -5,4 +5,5 @@
 
 pub mod analysis;
 pub mod schema;
+pub mod subtitles;
 pub mod transcript;

@@ -38,6 +38,7 @@ pub struct Harness {
 impl Harness {
     /// Starts a nats-server, provisions it, and makes a database and a bucket name.
     pub async fn start() -> Self {
+        crate::lifecycle::install_tls();
         let process = Env::of_process();
         let admin_url = process
             .optional_secret("DATABASE_ADMIN_URL")

@@ -1,1 +1,82 @@
-//! `http`
+//! The ingress: one page of URLs, and one file per resource.
+//!
+//! A handler extracts, verifies, translates, commits or queries, and answers. Not here: SQL (`db`),
+//! the meaning of facts (`session`), sign-in itself (`auth`).
+//!
+//! Invariant: a 2xx answer to a command is given after the commit; every refusal is a problem
+//! document that tells nothing of our insides.
+
+mod analysis;
+mod auth;
+pub mod commit;
+mod docs;
+mod events;
+pub mod extract;
+mod idempotent;
+mod layers;
+mod openapi;
+mod page;
+pub mod problem;
+mod recordings;
+mod retry;
+mod serve;
+mod sessions;
+mod shapes;
+mod state;
+mod system;
+mod transcript;
+mod uploads;
+mod wakes;
+
+pub use openapi::document;
+pub use serve::serve;
+pub use state::{AppState, Config, start};
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What stands under `/api/v1`, and under `/api` for older callers.
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::me))
+        .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::get, sessions::update, sessions::delete))
+        .routes(routes!(sessions::start))
+        .routes(routes!(sessions::end))
+        .routes(routes!(retry::retry))
+        .routes(routes!(events::follow))
+        .routes(routes!(uploads::upload))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::audio))
+        .routes(routes!(transcript::get))
+        .routes(routes!(analysis::transcribe))
+        .routes(routes!(analysis::analyze))
+        .routes(routes!(analysis::get))
+}
+
+/// What has no prefix.
+fn system() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(system::index))
+        .routes(routes!(system::health))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::metrics))
+        .routes(routes!(auth::jwks))
+}
+
+/// Every route, with the layers around them.
+pub fn router(state: AppState) -> Router {
+    let (api, _) = api().split_for_parts();
+    let (system, _) = system().split_for_parts();
+    let routes = Router::new()
+        .nest("/api/v1", api.clone())
+        .nest("/api", api)
+        .merge(system)
+        .merge(docs::router())
+        .fallback(system::not_found)
+        .method_not_allowed_fallback(system::method_not_allowed);
+    layers::around(routes, &state).with_state(state)
+}

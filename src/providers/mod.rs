@@ -6,3 +6,15 @@
 //! conversation is logged.
 
 pub mod openai_audio;
+
+use std::time::Duration;
+
+/// A client for providers: connecting is bounded here, answering by each request.
+///
+/// The process must have a TLS provider (`lifecycle::install_tls`).
+pub fn http_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .user_agent(concat!("aftercall/", env!("CARGO_PKG_VERSION")))
+        .build()
+}

@@ -6,6 +6,7 @@ use aftercall_analysis::{Config, start};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    lifecycle::install_tls();
     let env = Env::of_process();
     telemetry::install_logs(&Process::read(&env)?)?;
     let metrics = telemetry::install_metrics()?;

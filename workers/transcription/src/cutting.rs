@@ -40,7 +40,7 @@ pub async fn start(file: File, max_audio: Duration) -> Result<Cutting, CutError>
     let found = Arc::clone(&distinct_channels);
     let decoder = tokio::task::spawn_blocking(move || Decoder::open(file))
         .await
-        .map_err(|error| AudioError::Read(std::io::Error::other(error)))??;
+        .map_err(|error| AudioError::Io(std::io::Error::other(error)))??;
     std::thread::spawn(move || cut(Chunks::new(decoder), max_audio, &sender, &found));
     Ok(Cutting { chunks, distinct_channels })
 }
@@ -53,7 +53,7 @@ fn cut(
 ) {
     while let Some(chunk) = chunks.next() {
         let too_long = u128::from(chunks.decoded_ms().unsigned_abs()) > max_audio.as_millis();
-        let chunk = if too_long { Err(AudioError::TooLong(max_audio).into()) } else { chunk };
+        let chunk = if too_long { Err(too_long_for(max_audio).into()) } else { chunk };
         let last = chunk.is_err();
         // Nobody waits any more: the worker stops, or the message goes to another.
         if sender.blocking_send(chunk).is_err() || last {
@@ -61,4 +61,8 @@ fn cut(
         }
     }
     distinct_channels.store(chunks.distinct_channels(), Ordering::Release);
+}
+
+fn too_long_for(max_audio: Duration) -> AudioError {
+    AudioError::TooLong { max_hours: max_audio.as_secs_f64() / 3600.0 }
 }

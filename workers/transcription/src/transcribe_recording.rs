@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aftercall::audio::AudioError;
@@ -12,7 +13,7 @@ use aftercall::db::{Db, Principal, WorkerRole, timeline};
 use aftercall::documents::transcript::NO_SPEECH;
 use aftercall::events::{TranscriptProgressed, TranscriptionFailed, TranscriptionRequested};
 use aftercall::providers::object_store::ObjectStore;
-use aftercall::providers::openai_audio::{self, Engine};
+use aftercall::providers::openai_audio::{self, OpenAiAudio, TranscriptionError};
 use aftercall::worker::{Context, Failure, Handler};
 use tokio::time::Instant;
 
@@ -25,26 +26,37 @@ use crate::wav;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
+/// Pause when the engine is busy and does not say for how long.
+const BUSY_PAUSE: Duration = Duration::from_secs(30);
+
 pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
 
 /// Transcribes one recording, chunk by chunk. A chunk that is stored is not asked for again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TranscribeRecording {
     db: Db,
     store: ObjectStore,
-    engine: Engine,
+    engine: Arc<OpenAiAudio>,
+    /// What transcripts name as their engine.
+    engine_name: String,
     max_audio: Duration,
 }
 
 impl TranscribeRecording {
-    pub fn new(db: Db, store: ObjectStore, engine: Engine, max_audio: Duration) -> Self {
-        Self { db, store, engine, max_audio }
+    pub fn new(
+        db: Db,
+        store: ObjectStore,
+        engine: OpenAiAudio,
+        engine_name: String,
+        max_audio: Duration,
+    ) -> Self {
+        Self { db, store, engine: Arc::new(engine), engine_name, max_audio }
     }
 
     async fn load(
         &self,
         event: &TranscriptionRequested,
-    ) -> Result<Option<(Transcription, Recording)>, sqlx::Error> {
+    ) -> Result<Option<(Transcription, Recording)>, Failure> {
         let mut tx = self.db.begin(ROLE).await?;
         let transcription =
             transcriptions::get(&mut tx, event.recording_id, event.generation).await?;
@@ -97,7 +109,7 @@ impl TranscribeRecording {
         &self,
         recording: &Recording,
         generation: i32,
-    ) -> Result<HashMap<(i16, i32), StoredChunk>, sqlx::Error> {
+    ) -> Result<HashMap<(i16, i32), StoredChunk>, Failure> {
         let mut tx = self.db.begin(ROLE).await?;
         let account = recording.account_id;
         let chunks = transcriptions::chunks(&mut tx, account, recording.id, generation).await?;
@@ -113,7 +125,7 @@ impl TranscribeRecording {
     ) -> Result<StoredChunk, Failure> {
         let (channel, index) = key(&chunk);
         let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
-        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await?;
+        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await.map_err(cannot_hear)?;
         let chunk = StoredChunk {
             channel,
             index,
@@ -121,7 +133,8 @@ impl TranscribeRecording {
             end_ms: chunk.end_ms,
             speech_start_ms: chunk.speech_start_ms,
             speech_end_ms: chunk.speech_end_ms,
-            text: heard.text,
+            // Postgres keeps no U+0000, and nobody said it.
+            text: heard.text.replace('\0', ""),
             language: heard.language,
             confidence: heard.confidence,
             no_speech_probability: heard.no_speech_probability,
@@ -189,7 +202,7 @@ impl Handler for TranscribeRecording {
         );
         let outcome = transcriptions::Outcome {
             language: language.as_deref(),
-            engine: self.engine.name(),
+            engine: &self.engine_name,
             note: turns.is_empty().then_some(NO_SPEECH),
             turns: &turns,
         };
@@ -219,10 +232,25 @@ fn key(chunk: &Chunk) -> (i16, i32) {
     (channel, index)
 }
 
+/// A refusal is for good; what is busy or broken is tried again.
+fn cannot_hear(error: TranscriptionError) -> Failure {
+    match error {
+        TranscriptionError::RateLimited { retry_after } => {
+            Failure::NotYet(retry_after.unwrap_or(BUSY_PAUSE))
+        }
+        TranscriptionError::Rejected { .. } => {
+            Failure::reject_because("The speech service refused the recording.", error)
+        }
+        TranscriptionError::Unavailable { .. } | TranscriptionError::Malformed { .. } => {
+            Failure::Retry(error.into())
+        }
+    }
+}
+
 /// Only a disk that cannot be read may work later.
 fn cannot_cut(error: CutError) -> Failure {
     match error {
-        CutError::Audio(AudioError::Read(_)) => Failure::Retry(error.into()),
+        CutError::Audio(AudioError::Io(_)) => Failure::Retry(error.into()),
         error => Failure::reject_because("The recording could not be decoded.", error),
     }
 }
@@ -240,6 +268,7 @@ impl From<StoredChunk> for HeardChunk {
                 confidence: chunk.confidence,
                 no_speech_probability: chunk.no_speech_probability,
                 words: chunk.words,
+                segments: Vec::new(),
             },
         }
     }

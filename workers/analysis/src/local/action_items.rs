@@ -57,7 +57,7 @@ const LEAD_INS: &[&str] = &[
 #[rustfmt::skip]
 const NOT_ACTIONS: &[&str] = &[
     "admit", "be", "bear", "believe", "describe", "ever", "explain", "feel", "give", "go",
-    "guess", "have", "hear", "hold", "imagine", "know", "let", "like", "love", "need", "never",
+    "guess", "have", "hear", "hold", "imagine", "know", "let", "like", "love", "mind", "need", "never",
     "no", "not", "note", "prefer", "rather", "remember", "repeat", "say", "see", "speak",
     "spell", "stay", "tell", "think", "understand", "wait", "want", "worry",
 ];
@@ -236,6 +236,7 @@ mod tests {
             "Can you hear me?",
             "Could you spell that for me?",
             "Yes, please.",
+            "Would you mind?",
             "Please hold.",
             "I'll be honest.",
             "Perfect, I'll take it.",

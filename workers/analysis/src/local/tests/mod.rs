@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use aftercall::documents::analysis::{Analysis, SentimentLabel};
+use aftercall::documents::analysis::{Analysis, Provenance, SentimentLabel};
 use aftercall::documents::transcript::{NO_SPEECH, Transcript, Turn};
 use aftercall::ids::{RecordingId, SessionId};
 use jsonschema::Validator;
@@ -188,6 +188,38 @@ fn a_believable_call() {
     let analysis = analyze(&dental_call());
     let json = checked(&analysis);
     insta::assert_json_snapshot!("dental_call", json);
+}
+
+#[test]
+fn the_definitions_name_every_field_method_code_and_rule() {
+    let page = include_str!("../../../../../docs/metrics.md");
+    let mut german = dental_call();
+    german.language = Some("de".to_owned());
+    let alone = transcript(&[("unknown", 0, 0, "Well.")]);
+    for call in [dental_call(), german, alone, transcript(&[])] {
+        let analysis = analyze(&call);
+        let Provenance {
+            methods,
+            unavailable,
+        } = &analysis.provenance;
+        let rules = analysis
+            .action_items
+            .iter()
+            .flatten()
+            .filter_map(|item| item.rule.as_ref());
+        for name in methods
+            .iter()
+            .flat_map(|(field, method)| [field, method])
+            .chain(
+                unavailable
+                    .iter()
+                    .flat_map(|(field, reason)| [field, &reason.code]),
+            )
+            .chain(rules)
+        {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }
 
 #[test]

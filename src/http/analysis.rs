@@ -1,0 +1,241 @@
+//! `/analysis/{session_id}`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::AppState;
+use super::commit::{commit, stage};
+use super::extract::{Answer, Caller, Id, IdempotencyKey, Params, Trace};
+use super::idempotent::{self, Begun};
+use super::problem::{ApiError, Problem};
+use super::retry::retry_transcriptions;
+use super::shapes::Requested;
+use super::sessions;
+use crate::db::analyses::{self, Generation};
+use crate::db::timeline::LockedSession;
+use crate::db::{Tx, recordings, transcriptions, transcripts};
+use crate::documents::analysis::Analysis;
+use crate::events::{AnalysisRequested, Fact, TranscriptionRequested};
+use crate::ids::SessionId;
+
+/// Whether to make another one.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RunParams {
+    /// Makes a new generation although there is one of the same input.
+    #[serde(default)]
+    pub new: bool,
+}
+
+/// The analysis of a session, and every generation of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AnalysisAnswer {
+    pub session_id: SessionId,
+    /// `pending`, `running`, `done` or `failed`: the newest generation.
+    pub status: String,
+    /// The newest finished one; null before there is one.
+    #[schema(value_type = Option<Analysis>)]
+    pub analysis: Option<Value>,
+    /// Why the newest generation failed, if it did.
+    pub error: Option<String>,
+    pub generations: Vec<GenerationShape>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct GenerationShape {
+    pub generation: i32,
+    /// `running`, `done` or `failed`.
+    pub state: String,
+    pub engine: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// Transcribe the recordings of a session.
+///
+/// Joins the run that exists for the same recordings; a failed one is begun again.
+#[utoipa::path(post, path = "/analysis/{session_id}/transcribe", tag = "analysis",
+    security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
+    responses(
+        (status = 202, body = Requested),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn transcribe(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    key: IdempotencyKey,
+    Id(id): Id<SessionId>,
+    Params(params): Params<RunParams>,
+) -> Result<Response, ApiError> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = sessions::lock(&mut tx, id).await?;
+    let (path, body) = (format!("/analysis/{id}/transcribe"), request_bytes(params));
+    let claim = match idempotent::begin(&mut tx, &path, key, &body).await? {
+        Begun::First(claim) => claim,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let (requested, facts) = transcription(&mut tx, &locked, params.new).await?;
+    let messages = stage(&mut tx, &locked, trace, &facts).await?;
+    let answer = claim.answer(&mut tx, StatusCode::ACCEPTED, &requested).await?;
+    commit(&state, tx, &locked, caller, messages).await?;
+    Ok(answer)
+}
+
+/// Analyse the newest transcript of a session.
+///
+/// Joins the run that exists for the same transcript; a failed one is begun again.
+#[utoipa::path(post, path = "/analysis/{session_id}/analyze", tag = "analysis",
+    security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
+    responses(
+        (status = 202, body = Requested),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn analyze(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    key: IdempotencyKey,
+    Id(id): Id<SessionId>,
+    Params(params): Params<RunParams>,
+) -> Result<Response, ApiError> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = sessions::lock(&mut tx, id).await?;
+    let (path, body) = (format!("/analysis/{id}/analyze"), request_bytes(params));
+    let claim = match idempotent::begin(&mut tx, &path, key, &body).await? {
+        Begun::First(claim) => claim,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let (requested, facts) = analysis(&mut tx, &locked, params.new).await?;
+    let messages = stage(&mut tx, &locked, trace, &facts).await?;
+    let answer = claim.answer(&mut tx, StatusCode::ACCEPTED, &requested).await?;
+    commit(&state, tx, &locked, caller, messages).await?;
+    Ok(answer)
+}
+
+/// Get the analysis of a session. Answers before there is one, too.
+#[utoipa::path(get, path = "/analysis/{session_id}/analysis", tag = "analysis",
+    security(("bearer" = [])), params(("session_id" = SessionId, Path)),
+    responses(
+        (status = 200, body = AnalysisAnswer),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id<SessionId>,
+) -> Answer<AnalysisAnswer> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    sessions::read(&mut tx, id).await?;
+    let generations = analyses::generations(&mut tx, id).await?;
+    let analysis = analyses::newest_document(&mut tx, id).await?;
+    tx.commit().await?;
+    let newest = generations.last();
+    Ok(Json(AnalysisAnswer {
+        session_id: id,
+        status: newest.map_or("pending", |newest| state_word(&newest.state)).to_owned(),
+        analysis,
+        error: newest.and_then(|newest| newest.error.clone()),
+        generations: generations.into_iter().map(Into::into).collect(),
+    }))
+}
+
+async fn transcription(
+    tx: &mut Tx,
+    session: &LockedSession,
+    new: bool,
+) -> Result<(Requested, Vec<Fact>), ApiError> {
+    let id = session.session_id;
+    let recordings = recordings::of_session(tx, id).await?;
+    let stored: Vec<_> = recordings.iter().filter(|r| r.state == "stored").collect();
+    if stored.is_empty() {
+        return Err(ApiError::conflict(
+            "no_recording",
+            "this session has no recording that is ready to be transcribed",
+        ));
+    }
+    let current = session.transcript_generation;
+    let asked = transcriptions::of_session(tx, id).await?;
+    let covered = stored.iter().all(|r| asked.iter().any(|t| t.recording_id == r.id));
+    if !new && covered {
+        let again = retry_transcriptions(tx, session, current).await?;
+        let done = again.is_empty() && transcripts::newest_generation(tx, id).await? >= current;
+        return Ok((requested(current, done), again));
+    }
+    let mut facts = Vec::new();
+    let generation = current + 1;
+    for recording in stored {
+        // A recording that nobody transcribed yet joins; a new generation transcribes all again.
+        if new || asked.iter().all(|t| t.recording_id != recording.id) {
+            transcriptions::request(tx, session, recording.id, generation).await?;
+            let fact =
+                TranscriptionRequested { session_id: id, recording_id: recording.id, generation, run: 1 };
+            facts.push(fact.into());
+        }
+    }
+    Ok((requested(generation, false), facts))
+}
+
+async fn analysis(
+    tx: &mut Tx,
+    session: &LockedSession,
+    new: bool,
+) -> Result<(Requested, Vec<Fact>), ApiError> {
+    let id = session.session_id;
+    let transcript_generation = transcripts::newest_generation(tx, id).await?;
+    if transcript_generation == 0 {
+        return Err(ApiError::conflict(
+            "no_transcript",
+            "this session has no transcript to analyse yet",
+        ));
+    }
+    let generations = analyses::generations(tx, id).await?;
+    let newest = generations.iter().rfind(|g| g.transcript_generation == transcript_generation);
+    if let Some(newest) = newest.filter(|_| !new) {
+        let again = analyses::retry(tx, session.account_id, id, newest.generation).await?;
+        let done = newest.state == "done";
+        return Ok((requested(newest.generation, done), again.into_iter().map(Fact::from).collect()));
+    }
+    let generation = session.analysis_generation + 1;
+    analyses::request(tx, session, generation, transcript_generation).await?;
+    let fact = AnalysisRequested { session_id: id, generation, run: 1, transcript_generation };
+    Ok((requested(generation, false), vec![fact.into()]))
+}
+
+fn requested(generation: i32, done: bool) -> Requested {
+    Requested { generation, status: if done { "done" } else { "running" }.to_owned() }
+}
+
+/// What tells one request from another under an `Idempotency-Key`: there is no body.
+fn request_bytes(params: RunParams) -> Bytes {
+    Bytes::from_static(if params.new { b"new" } else { b"" })
+}
+
+fn state_word(state: &str) -> &'static str {
+    match state {
+        "done" => "done",
+        "failed" => "failed",
+        _ => "running",
+    }
+}
+
+impl From<Generation> for GenerationShape {
+    fn from(row: Generation) -> Self {
+        Self {
+            generation: row.generation,
+            state: state_word(&row.state).to_owned(),
+            engine: row.engine,
+            created_at: row.created_at,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What every command ends with: facts on the timeline and in the outbox, commit, publish.
+
+use crate::bus::Bus;
+use crate::db::timeline::{self, LockedSession};
+use crate::db::{Db, Principal, Tx, outbox};
+use crate::events::{Fact, Message};
+use crate::ids::AccountId;
+
+use super::AppState;
+use super::extract::{Caller, Trace};
+use super::problem::ApiError;
+
+/// What the events of this process name as their source.
+const SOURCE: &str = "aftercall/ingress";
+
+/// Records facts of a locked session and puts their events into the outbox.
+pub async fn stage(
+    tx: &mut Tx,
+    session: &LockedSession,
+    trace: Trace,
+    facts: &[Fact],
+) -> Result<Vec<Message>, ApiError> {
+    timeline::record(tx, session, facts).await?;
+    let traceparent = trace.traceparent();
+    Ok(outbox::insert(tx, session, SOURCE, Some(&traceparent), facts).await?)
+}
+
+/// Commits, and publishes what was [`stage`]d.
+///
+/// The answer does not wait for the broker: events that cannot be published now stay in the outbox,
+/// where the relay of the maintenance worker finds them.
+pub async fn commit(
+    state: &AppState,
+    tx: Tx,
+    session: &LockedSession,
+    caller: Caller,
+    messages: Vec<Message>,
+) -> Result<(), ApiError> {
+    tx.commit().await?;
+    if !messages.is_empty() {
+        let (db, bus) = (state.db.clone(), state.bus.clone());
+        let (principal, account) = (caller.principal(), session.account_id);
+        state.tasks.spawn(publish(db, bus, principal, account, messages));
+    }
+    Ok(())
+}
+
+/// Publishes right after the commit; the rows go when the broker has the events.
+async fn publish(
+    db: Db,
+    bus: Bus,
+    principal: Principal,
+    account: AccountId,
+    messages: Vec<Message>,
+) {
+    let mut published = Vec::with_capacity(messages.len());
+    for message in messages {
+        let id = message.envelope.id;
+        let headers = message.envelope.headers();
+        match bus.publish(&message.subject, headers, message.data, &id.to_string()).await {
+            Ok(_) => published.push(id),
+            Err(error) => {
+                tracing::warn!(%error, "event waits in the outbox");
+                break;
+            }
+        }
+    }
+    let forgotten = async {
+        let mut tx = db.begin(principal).await?;
+        outbox::delete(&mut tx, account, &published).await?;
+        tx.commit().await
+    };
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, "published events stay in the outbox and are sent again");
+    }
+}

@@ -1,0 +1,101 @@
+//! Pages of a list: `?limit=&cursor=`, answered `{items, next_cursor}`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::problem::ApiError;
+
+const DEFAULT_LIMIT: i64 = 20;
+const MAX_LIMIT: i64 = 100;
+
+/// Which part of a list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// Entries of a page, from 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Names the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl PageParams {
+    pub fn limit(&self) -> Result<i64, ApiError> {
+        match self.limit.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=MAX_LIMIT => Ok(limit),
+            _ => Err(ApiError::invalid("limit", "must be from 1 to 100")),
+        }
+    }
+
+    /// Where the page begins, as [`Page::of`] wrote it.
+    pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, ApiError> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let position = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        position.map(Some).ok_or_else(|| {
+            ApiError::bad_request("malformed_cursor", "the cursor is not one that this list gave")
+        })
+    }
+}
+
+impl<T> Page<T> {
+    /// A page of at most `limit` of `rows`, of which one more than that were asked for; `position`
+    /// says where an entry stands.
+    pub fn of<R: Into<T>, P: Serialize>(
+        mut rows: Vec<R>,
+        limit: i64,
+        position: impl Fn(&R) -> P,
+    ) -> Self {
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|last| {
+            let bytes = serde_json::to_vec(&position(last)).expect("a position is plain data");
+            URL_SAFE_NO_PAD.encode(bytes)
+        });
+        Self { items: rows.into_iter().map(Into::into).collect(), next_cursor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_join_without_gap_or_repeat() {
+        let all: Vec<i64> = (0..5).collect();
+        let mut seen = Vec::new();
+        let mut params = PageParams::default();
+        loop {
+            let from: i64 = params.position().expect("our cursor").map_or(0, |last: i64| last + 1);
+            let rows: Vec<i64> = all.iter().copied().filter(|n| *n >= from).take(3).collect();
+            let page: Page<i64> = Page::of(rows, 2, |n| *n);
+            seen.extend(page.items);
+            let Some(cursor) = page.next_cursor else { break };
+            params.cursor = Some(cursor);
+        }
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn limits_and_cursors_are_checked() {
+        for limit in [0, -1, 101] {
+            assert!(PageParams { limit: Some(limit), cursor: None }.limit().is_err());
+        }
+        for cursor in ["", "%%%", "e30"] {
+            let params = PageParams { limit: None, cursor: Some(cursor.to_owned()) };
+            assert!(params.position::<i64>().is_err(), "{cursor}");
+        }
+    }
+}

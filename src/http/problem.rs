@@ -1,0 +1,236 @@
+//! Errors as RFC 9457 problem documents.
+//!
+//! Every error answer of the ingress is made here. What a caller may know is in [`ApiError`]; what
+//! only an operator may know is logged once, here, and never leaves.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::timeline::RecordError;
+
+/// Seconds after which a caller may try again when something of ours is down.
+const RETRY_AFTER_S: u32 = 5;
+
+/// `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status, again.
+    pub status: u16,
+    /// The status in words.
+    pub title: String,
+    /// What is wrong with this request, in a sentence.
+    pub detail: String,
+    /// A stable word for programs, for example `session_not_found`.
+    pub code: String,
+    /// The fields that are wrong; only with status 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// What is wrong with one field of a body or query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Path of the field, for example `metadata.tags`.
+    pub field: String,
+    pub message: String,
+}
+
+impl FieldError {
+    pub fn of(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: not understood at all.
+    #[error("{detail}")]
+    BadRequest { code: &'static str, detail: String },
+    /// 401: no credential, or a bad one.
+    #[error("a valid access token is needed")]
+    Unauthorized,
+    /// 403: known, but not allowed.
+    #[error("{detail}")]
+    Forbidden { code: &'static str, detail: String },
+    /// 404: it does not exist, or the caller may not see it.
+    #[error("{what} does not exist")]
+    NotFound { code: &'static str, what: &'static str },
+    /// 405
+    #[error("this method is not allowed here")]
+    MethodNotAllowed,
+    /// 406
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 408: the request did not arrive in time.
+    #[error("the request did not arrive in time")]
+    TooSlow,
+    /// 409: it does not fit the present state.
+    #[error("{detail}")]
+    Conflict { code: &'static str, detail: String },
+    /// 413, in bytes.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    /// 415
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// 416, with the length of the whole in bytes.
+    #[error("the range is outside of the {length} bytes there are")]
+    RangeNotSatisfiable { length: u64 },
+    /// 422: understood, but fields are wrong.
+    #[error("some fields are not valid")]
+    Invalid(Vec<FieldError>),
+    /// 422: the key was used for another request.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// 503: something that is needed is down.
+    #[error("a service that is needed does not answer; try again shortly")]
+    Unavailable(#[source] anyhow::Error),
+    /// 500
+    #[error("something went wrong on our side")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl ApiError {
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::BadRequest { code, detail: detail.into() }
+    }
+
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Conflict { code, detail: detail.into() }
+    }
+
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::of(field, message)])
+    }
+
+    pub const SESSION_NOT_FOUND: Self =
+        Self::NotFound { code: "session_not_found", what: "this session" };
+
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest { code, .. }
+            | Self::Forbidden { code, .. }
+            | Self::NotFound { code, .. }
+            | Self::Conflict { code, .. } => code,
+            Self::Unauthorized => "unauthorized",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable(_) => "not_acceptable",
+            Self::TooSlow => "request_timeout",
+            Self::TooLarge { .. } => "too_large",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",
+            Self::Invalid(_) => "invalid",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// A constraint of the database by its name, as an error of the caller; others stay ours.
+    pub fn on_constraint(
+        error: sqlx::Error,
+        name: &str,
+        client_error: impl FnOnce() -> Self,
+    ) -> Self {
+        match &error {
+            sqlx::Error::Database(database) if database.constraint() == Some(name) => client_error(),
+            _ => error.into(),
+        }
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Internal(error) => tracing::error!(error = format!("{error:#}"), "request failed"),
+            Self::Unavailable(error) => {
+                tracing::warn!(error = format!("{error:#}"), "dependency is down");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    /// What does not reach Postgres is a matter of time, everything else is a fault of ours.
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Tls(_) => Self::Unavailable(error.into()),
+            // The server is starting or shutting down (class 57P), or has too many connections.
+            sqlx::Error::Database(ref database)
+                if database.code().is_some_and(|code| code.starts_with("57P") || code == "53300") =>
+            {
+                Self::Unavailable(error.into())
+            }
+            _ => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Database(error) => error.into(),
+            RecordError::Decode(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let status = self.status();
+        let mut problem = Problem {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            detail: self.to_string(),
+            code: self.code().to_owned(),
+            errors: Vec::new(),
+        };
+        let extra = match &self {
+            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string())),
+            Self::RangeNotSatisfiable { length } => {
+                Some((header::CONTENT_RANGE, format!("bytes */{length}")))
+            }
+            _ => None,
+        };
+        if let Self::Invalid(errors) = self {
+            problem.errors = errors;
+        }
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some((name, value)) = extra {
+            headers.insert(name, HeaderValue::try_from(value).expect("digits and words"));
+        }
+        response
+    }
+}

@@ -1,0 +1,114 @@
+//! `POST /sessions/{id}/retry`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::commit::{commit, stage};
+use super::extract::{Caller, Id, OptionalBody, Trace};
+use super::problem::{ApiError, Problem};
+use super::sessions;
+use super::shapes::SessionShape;
+use crate::db::timeline::LockedSession;
+use crate::db::{Tx, analyses, recordings, transcriptions};
+use crate::events::{Fact, RecordingUploaded, Stage, TranscriptionRequested};
+use crate::ids::SessionId;
+
+/// Which stage to try again.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct Retry {
+    /// Every failed stage where it is left out.
+    pub stage: Option<Stage>,
+}
+
+/// Try a failed stage again: the next run of the same generation.
+#[utoipa::path(post, path = "/sessions/{id}/retry", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)),
+    request_body(content = Option<Retry>, content_type = "application/json"),
+    responses(
+        (status = 202, body = SessionShape),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn retry(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<SessionId>,
+    OptionalBody(body): OptionalBody<Retry>,
+) -> Result<(StatusCode, Json<SessionShape>), ApiError> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = sessions::lock(&mut tx, id).await?;
+    let asked = |stage| body.value.stage.is_none_or(|only| only == stage);
+    let mut facts = Vec::new();
+    if asked(Stage::Recording) {
+        facts.extend(checks(&mut tx, &locked).await?);
+    }
+    if asked(Stage::Transcription) {
+        facts.extend(transcriptions(&mut tx, &locked).await?);
+    }
+    if asked(Stage::Analysis) {
+        facts.extend(analyses(&mut tx, &locked).await?);
+    }
+    if facts.is_empty() {
+        return Err(ApiError::conflict("nothing_failed", "no stage of this session has failed"));
+    }
+    let messages = stage(&mut tx, &locked, trace, &facts).await?;
+    let session = sessions::read(&mut tx, id).await?;
+    commit(&state, tx, &locked, caller, messages).await?;
+    Ok((StatusCode::ACCEPTED, Json(session.into())))
+}
+
+async fn checks(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    let mut facts = Vec::new();
+    for recording in recordings::of_session(tx, session.session_id).await? {
+        if let Some(run) = recordings::retry(tx, session.account_id, recording.id).await? {
+            let uploaded = RecordingUploaded {
+                session_id: session.session_id,
+                recording_id: recording.id,
+                run,
+                late: recording.late,
+            };
+            facts.push(uploaded.into());
+        }
+    }
+    Ok(facts)
+}
+
+async fn transcriptions(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    retry_transcriptions(tx, session, session.transcript_generation).await
+}
+
+/// Begins the next run of each failed transcription of a generation.
+pub async fn retry_transcriptions(
+    tx: &mut Tx,
+    session: &LockedSession,
+    generation: i32,
+) -> Result<Vec<Fact>, ApiError> {
+    let mut facts = Vec::new();
+    let all = transcriptions::of_session(tx, session.session_id).await?;
+    for asked in all.into_iter().filter(|asked| asked.generation == generation) {
+        let (account, recording_id) = (session.account_id, asked.recording_id);
+        if let Some(run) = transcriptions::retry(tx, account, recording_id, generation).await? {
+            let requested = TranscriptionRequested {
+                session_id: session.session_id,
+                recording_id,
+                generation,
+                run,
+            };
+            facts.push(requested.into());
+        }
+    }
+    Ok(facts)
+}
+
+async fn analyses(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    let generation = session.analysis_generation;
+    let again =
+        analyses::retry(tx, session.account_id, session.session_id, generation).await?;
+    Ok(again.into_iter().map(Fact::from).collect())
+}

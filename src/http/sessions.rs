@@ -1,0 +1,325 @@
+//! `/sessions`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::AppState;
+use super::commit::{commit, stage};
+use super::extract::{Answer, Body, Caller, Id, IdempotencyKey, OptionalBody, Params, Trace};
+use super::idempotent::{self, Begun};
+use super::page::{Page, PageParams};
+use super::problem::{ApiError, FieldError, Problem};
+use super::shapes::{Person, SessionDetail, SessionShape};
+use crate::db::sessions::{self, Change, Draft, Position, Session};
+use crate::db::timeline::{self, LockedSession};
+use crate::db::{Tx, users};
+use crate::events::{Fact, SessionCompleted, SessionCreated, SessionEnded, SessionStarted};
+use crate::ids::{CustomerId, SessionId};
+use crate::session::Status;
+
+const MAX_TITLE_CHARS: usize = 500;
+const MAX_NOTES_CHARS: usize = 50_000;
+
+/// What a session is created with; everything may be left out.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct NewSession {
+    pub title: Option<String>,
+    pub notes: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+    pub customer_id: Option<CustomerId>,
+    /// Transcribe recordings without being asked; true where it is left out.
+    pub auto_transcribe: Option<bool>,
+    /// Analyse transcripts without being asked; true where it is left out.
+    pub auto_analyze: Option<bool>,
+}
+
+/// What changes; null empties a field, what is left out stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct SessionChange {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub title: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub notes: Option<Option<String>>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+    /// Only `completed`: signs the session off.
+    pub status: Option<String>,
+}
+
+/// Which sessions.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// One status, in any case.
+    pub status: Option<String>,
+    /// Entries of a page, from 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Create a session. An empty body is fine.
+#[utoipa::path(post, path = "/sessions", tag = "sessions", security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
+    request_body(content = Option<NewSession>, content_type = "application/json"),
+    responses(
+        (status = 201, body = SessionShape),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    key: IdempotencyKey,
+    OptionalBody(Body { value, bytes }): OptionalBody<NewSession>,
+) -> Result<Response, ApiError> {
+    let draft = value.checked()?;
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let claim = match idempotent::begin(&mut tx, "/sessions", key, &bytes).await? {
+        Begun::First(claim) => claim,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    if users::get(&mut tx, caller.user_id).await?.is_none() {
+        return Err(ApiError::Unauthorized);
+    }
+    let id = SessionId::generate();
+    let created = SessionCreated {
+        session_id: id,
+        has_room: false,
+        auto_transcribe: draft.auto_transcribe,
+        auto_analyze: draft.auto_analyze,
+        auto_complete: state.config.sessions.auto_complete,
+    };
+    sessions::insert(&mut tx, id, &draft).await?;
+    let locked = lock(&mut tx, id).await?;
+    let messages = stage(&mut tx, &locked, trace, &[created.into()]).await?;
+    let session = SessionShape::from(read(&mut tx, id).await?);
+    let answer = claim.answer(&mut tx, StatusCode::CREATED, &session).await?;
+    commit(&state, tx, &locked, caller, messages).await?;
+    Ok(answer)
+}
+
+/// List sessions, newest first.
+#[utoipa::path(get, path = "/sessions", tag = "sessions", security(("bearer" = [])),
+    params(ListParams),
+    responses(
+        (status = 200, body = Page<SessionShape>),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    Params(params): Params<ListParams>,
+) -> Answer<Page<SessionShape>> {
+    let status = params.status.as_deref().map(str::parse::<Status>).transpose();
+    let status = status.map_err(|error| ApiError::invalid("status", error.to_string()))?;
+    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let limit = page.limit()?;
+    let position: Option<Position> = page.position()?;
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let rows = sessions::list(&mut tx, status, position, limit + 1).await?;
+    tx.commit().await?;
+    let at = |row: &Session| Position { created_at: row.created_at, id: row.id };
+    Ok(Json(Page::of(rows, limit, at)))
+}
+
+/// Get a session with the people in it.
+#[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)),
+    responses(
+        (status = 200, body = SessionDetail),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id<SessionId>,
+) -> Answer<SessionDetail> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let session = read(&mut tx, id).await?;
+    let owner = users::get(&mut tx, session.owner_id).await?;
+    tx.commit().await?;
+    let counselor = owner.map(|user| Person { id: user.id, name: user.name, email: user.email });
+    Ok(Json(SessionDetail { session: session.into(), customer: None, counselor }))
+}
+
+/// Change what people write about a session, or sign it off.
+#[utoipa::path(put, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)), request_body = SessionChange,
+    responses(
+        (status = 200, body = SessionShape),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn update(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<SessionId>,
+    body: Body<SessionChange>,
+) -> Answer<SessionShape> {
+    let (change, sign_off) = body.value.checked()?;
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = lock(&mut tx, id).await?;
+    sessions::update(&mut tx, id, &change).await?;
+    let facts: Vec<Fact> =
+        if sign_off { vec![SessionCompleted { session_id: id }.into()] } else { Vec::new() };
+    finish(&state, tx, &locked, caller, trace, &facts).await
+}
+
+/// Begin the conversation. Repeats change nothing.
+#[utoipa::path(post, path = "/sessions/{id}/start", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)),
+    responses(
+        (status = 200, body = SessionShape),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn start(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<SessionId>,
+) -> Answer<SessionShape> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = lock(&mut tx, id).await?;
+    if read(&mut tx, id).await?.ended_at.is_some() {
+        return Err(ApiError::conflict("session_ended", "this session has ended"));
+    }
+    sessions::mark_started(&mut tx, id).await?;
+    let started = SessionStarted { session_id: id };
+    finish(&state, tx, &locked, caller, trace, &[started.into()]).await
+}
+
+/// End the conversation. Repeats change nothing; recordings can still be uploaded.
+#[utoipa::path(post, path = "/sessions/{id}/end", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)),
+    responses(
+        (status = 200, body = SessionShape),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn end(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<SessionId>,
+) -> Answer<SessionShape> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let locked = lock(&mut tx, id).await?;
+    sessions::mark_ended(&mut tx, id).await?;
+    let ended = SessionEnded { session_id: id };
+    finish(&state, tx, &locked, caller, trace, &[ended.into()]).await
+}
+
+/// End the conversation, as `POST /sessions/{id}/end` does. Nothing is erased.
+#[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
+    params(("id" = SessionId, Path)),
+    responses(
+        (status = 200, body = SessionShape),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn delete(
+    state: State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    id: Id<SessionId>,
+) -> Answer<SessionShape> {
+    end(state, caller, trace, id).await
+}
+
+/// The session, locked until the end of the transaction; 404 when the caller may not see it.
+pub async fn lock(tx: &mut Tx, id: SessionId) -> Result<LockedSession, ApiError> {
+    timeline::lock(tx, id).await?.ok_or(ApiError::SESSION_NOT_FOUND)
+}
+
+/// The session; 404 when the caller may not see it.
+pub async fn read(tx: &mut Tx, id: SessionId) -> Result<Session, ApiError> {
+    sessions::get(tx, id).await?.ok_or(ApiError::SESSION_NOT_FOUND)
+}
+
+/// Records facts, commits, and answers the session as it is then.
+async fn finish(
+    state: &AppState,
+    mut tx: Tx,
+    locked: &LockedSession,
+    caller: Caller,
+    trace: Trace,
+    facts: &[Fact],
+) -> Answer<SessionShape> {
+    let messages = stage(&mut tx, locked, trace, facts).await?;
+    let session = read(&mut tx, locked.session_id).await?;
+    commit(state, tx, locked, caller, messages).await?;
+    Ok(Json(session.into()))
+}
+
+impl NewSession {
+    fn checked(self) -> Result<Draft, ApiError> {
+        let mut errors = Vec::new();
+        check_texts(self.title.as_deref(), self.notes.as_deref(), self.metadata.as_ref(), &mut errors);
+        if self.customer_id.is_some() {
+            errors.push(FieldError::of("customer_id", "is no customer of this account"));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::Invalid(errors));
+        }
+        Ok(Draft {
+            title: self.title,
+            notes: self.notes,
+            metadata: self.metadata,
+            auto_transcribe: self.auto_transcribe.unwrap_or(true),
+            auto_analyze: self.auto_analyze.unwrap_or(true),
+        })
+    }
+}
+
+impl SessionChange {
+    /// The change, and whether it signs the session off.
+    fn checked(self) -> Result<(Change, bool), ApiError> {
+        let mut errors = Vec::new();
+        let title = self.title.as_ref().and_then(Option::as_deref);
+        let notes = self.notes.as_ref().and_then(Option::as_deref);
+        check_texts(title, notes, self.metadata.as_ref(), &mut errors);
+        let sign_off = self.status.as_deref().map(str::parse::<Status>);
+        if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
+            errors.push(FieldError::of("status", "can only be set to completed"));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::Invalid(errors));
+        }
+        let change = Change { title: self.title, notes: self.notes, metadata: self.metadata };
+        Ok((change, sign_off.is_some()))
+    }
+}
+
+fn check_texts(
+    title: Option<&str>,
+    notes: Option<&str>,
+    metadata: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) {
+    for (field, text, limit) in [("title", title, MAX_TITLE_CHARS), ("notes", notes, MAX_NOTES_CHARS)] {
+        if text.is_some_and(|text| text.chars().count() > limit) {
+            errors.push(FieldError::of(field, format!("must have at most {limit} characters")));
+        }
+    }
+    if metadata.is_some_and(|value| !value.is_object()) {
+        errors.push(FieldError::of("metadata", "must be an object"));
+    }
+}
+
+/// Tells a field that is null from one that is left out.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

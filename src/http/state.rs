@@ -1,0 +1,107 @@
+//! What every handler shares, and the start of the ingress.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use super::wakes::Wakes;
+use crate::auth::{Passwords, Tokens};
+use crate::bus::Bus;
+use crate::config::{self, ConfigError, Env};
+use crate::db::Db;
+use crate::lifecycle::Shutdown;
+use crate::providers::object_store::ObjectStore;
+use crate::telemetry::PrometheusHandle;
+
+/// What the ingress reads from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub http: config::Http,
+    pub auth: config::Auth,
+    pub sessions: config::Sessions,
+    pub nats: config::Nats,
+    pub database: config::Database,
+    pub object_store: config::ObjectStore,
+}
+
+/// Shared by all handlers; clones share one.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// What [`AppState`] holds.
+pub struct Shared {
+    pub config: Config,
+    pub db: Db,
+    pub bus: Bus,
+    pub store: ObjectStore,
+    pub auth: Auth,
+    /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
+    /// A stop waits for it.
+    pub tasks: TaskTracker,
+    pub wakes: Wakes,
+    pub metrics: PrometheusHandle,
+    pub shutdown: Shutdown,
+}
+
+/// Sign-in.
+pub struct Auth {
+    pub tokens: Tokens,
+    pub passwords: Passwords,
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Config {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            http: config::Http::read(env)?,
+            auth: config::Auth::read(env)?,
+            sessions: config::Sessions::read(env)?,
+            nats: config::Nats::read(env)?,
+            database: config::Database::read(env)?,
+            object_store: config::ObjectStore::read(env)?,
+        })
+    }
+}
+
+/// Connects and serves on `listener` until the stop; then waits for what was begun.
+///
+/// Nothing needs to be up yet: readiness says what is missing.
+pub async fn start(
+    config: Config,
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
+    let bus = Bus::connect(&config.nats, "ingress").await?;
+    let store = ObjectStore::connect(&config.object_store).await?;
+    let auth = Auth { tokens: Tokens::load(&config.auth)?, passwords: Passwords::new() };
+    let wakes = Wakes::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(wakes.clone().listen(bus.client().clone(), shutdown.soft().clone()));
+    let state = AppState(Arc::new(Shared {
+        config,
+        db,
+        bus,
+        store,
+        auth,
+        tasks,
+        wakes,
+        metrics,
+        shutdown: shutdown.clone(),
+    }));
+    super::serve(listener, super::router(state.clone()), &state.config.http, &shutdown).await?;
+    state.tasks.close();
+    state.tasks.wait().await;
+    state.bus.flush().await?;
+    Ok(())
+}
