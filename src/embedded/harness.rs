@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{NatsOptions, NatsServer};
+use super::{NatsOptions, NatsServer, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -277,8 +277,7 @@ impl Harness {
 
     fn login_url(&self, process: Process) -> SecretString {
         let url = with_database(&self.admin_url, &self.database);
-        provision::login_url(&url, process, &login_password(&self.admin_url, process))
-            .expect("an address")
+        logins::login_url(&url, process).expect("an address")
     }
 }
 
@@ -316,32 +315,6 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
         );
         tokio::time::sleep(IDLE_POLL).await;
     }
-}
-
-/// The password of a login role on an embedded Postgres: derived from the administrator's address, so
-/// that processes which share the server agree on it without a file.
-pub fn login_password(admin_url: &SecretString, process: Process) -> SecretString {
-    let url: reqwest::Url = admin_url.expose_secret().parse().expect("an address");
-    let secret = format!(
-        "{}/{}",
-        url.password().unwrap_or_default(),
-        process.login_role()
-    );
-    let digest = Sha256::digest(secret.as_bytes());
-    SecretString::from(
-        digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>(),
-    )
-}
-
-/// The login roles and their passwords on an embedded Postgres.
-pub fn logins(admin_url: &SecretString) -> Vec<(Process, SecretString)> {
-    Process::ALL
-        .into_iter()
-        .map(|process| (process, login_password(admin_url, process)))
-        .collect()
 }
 
 fn with_database(admin_url: &SecretString, database: &str) -> SecretString {
@@ -393,7 +366,8 @@ async fn make_database(admin_url: &SecretString) -> String {
         .await;
         execute(&mut admin, format!("create database {draft}")).await;
         let url = with_database(admin_url, &draft);
-        provision::provision(&url, &logins(admin_url))
+        let logins = logins::logins(admin_url).expect("an address");
+        provision::provision(&url, &logins)
             .await
             .expect("the migrations");
         execute(
