@@ -13,12 +13,13 @@ pub mod fault_proxy;
 pub mod harness;
 pub mod install;
 mod known_uploads;
+pub mod logins;
 pub mod nats;
 mod ports;
 pub mod postgres;
 mod probe;
 pub mod s3;
-mod secrets;
+pub mod secrets;
 pub mod seed;
 pub mod speech;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::{Error, Result};
 
 /// The secret in this file, made if there is none. Letters and digits only.
-pub(super) fn load_or_make(file: &Path) -> Result<String> {
+pub fn load_or_make(file: &Path) -> Result<String> {
     match fs::read_to_string(file) {
         Ok(secret) if !secret.is_empty() => Ok(secret),
         Ok(_) => make(file),

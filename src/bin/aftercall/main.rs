@@ -39,12 +39,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if rustls::crypto::ring::default_provider()
+    rustls::crypto::ring::default_provider()
         .install_default()
-        .is_err()
-    {
-        unreachable!("nothing else in this program installs a TLS provider");
-    }
+        .expect("nothing else in this program installs a TLS provider");
     let env = Env::of_process();
     let outcome = match Cli::parse().command {
         Command::Provision => provision::run(&env).await,

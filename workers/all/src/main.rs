@@ -1,11 +1,13 @@
 //! `aftercall-all`: everything in one process on the embedded servers.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use aftercall::config::Env;
 use aftercall::embedded::Which;
+use aftercall_all::demo::{self, DemoArgs};
+use aftercall_all::logs;
 use aftercall_all::servers::{self, ServersArgs};
+use aftercall_all::up::{self, UpArgs};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -17,24 +19,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a spoken call through the whole pipeline and show what comes out.
+    Demo(DemoArgs),
+    /// Serve on the embedded servers until Ctrl-C.
+    Up(UpArgs),
     /// Start only the embedded servers and print the environment to use them.
     Servers(ServersArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Standard output is for what callers read; what happens is told on standard error.
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .compact()
-        .init();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nothing else in this program installs a TLS provider");
     let env = Env::of_process();
     let which = Which::not_named(|name| env.set(name).is_some());
     let outcome = match Cli::parse().command {
-        Command::Servers(args) => servers::run(args, which).await,
+        Command::Demo(args) => demo::run(args, which, &env).await,
+        Command::Up(args) => up::run(args, which, &env).await,
+        Command::Servers(args) => {
+            logs::to_terminal();
+            servers::run(args, which).await
+        }
     };
     outcome.unwrap_or_else(|error| {
         // One line that says what to do: a backtrace would bury it.
