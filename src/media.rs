@@ -76,15 +76,32 @@ impl MediaKind {
 ///
 /// <https://id3.org/id3v2.4.0-structure>, section 3.1.
 pub fn id3v2_len(prefix: &[u8]) -> Option<u64> {
-    let &[b'I', b'D', b'3', version @ 2..=4, revision, flags, a, b, c, d] = prefix.get(..10)?
+    let &[
+        b'I',
+        b'D',
+        b'3',
+        version @ 2..=4,
+        revision,
+        flags,
+        a,
+        b,
+        c,
+        d,
+    ] = prefix.get(..10)?
     else {
         return None;
     };
     if revision == 0xff || [a, b, c, d].iter().any(|byte| byte & 0x80 != 0) {
         return None;
     }
-    let body = [a, b, c, d].iter().fold(0_u64, |len, &byte| len << 7 | u64::from(byte));
-    let footer = if version == 4 && flags & 0x10 != 0 { 10 } else { 0 };
+    let body = [a, b, c, d]
+        .iter()
+        .fold(0_u64, |len, &byte| len << 7 | u64::from(byte));
+    let footer = if version == 4 && flags & 0x10 != 0 {
+        10
+    } else {
+        0
+    };
     Some(10 + body + footer)
 }
 
@@ -111,9 +128,13 @@ fn is_ogg_audio(prefix: &[u8]) -> bool {
 
 /// A file type box (ISO/IEC 14496-12, section 4.3) that is not that of a still image.
 fn is_mp4(prefix: &[u8]) -> bool {
-    const IMAGES: [&[u8]; 7] = [b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx "];
+    const IMAGES: [&[u8]; 7] = [
+        b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx ",
+    ];
     prefix.get(4..8) == Some(b"ftyp")
-        && prefix.get(8..12).is_some_and(|brand| !IMAGES.contains(&brand))
+        && prefix
+            .get(8..12)
+            .is_some_and(|brand| !IMAGES.contains(&brand))
 }
 
 /// An EBML header (RFC 8794, section 11.2) with the document type of one of the two.
@@ -136,8 +157,13 @@ fn ebml_kind(prefix: &[u8]) -> Option<MediaKind> {
 /// Two MPEG layer III frame headers, the second where the first says that it is: one alone occurs
 /// in other files by chance.
 fn is_mp3_frames(prefix: &[u8]) -> bool {
-    let Some(first) = mp3_frame(prefix) else { return false };
-    prefix.get(first.len..).and_then(mp3_frame).is_some_and(|second| second.shape == first.shape)
+    let Some(first) = mp3_frame(prefix) else {
+        return false;
+    };
+    prefix
+        .get(first.len..)
+        .and_then(mp3_frame)
+        .is_some_and(|second| second.shape == first.shape)
 }
 
 struct Mp3Frame {
@@ -148,9 +174,13 @@ struct Mp3Frame {
 
 /// ISO/IEC 11172-3, section 2.4.1.3, and 13818-3 for the lower sample rates.
 fn mp3_frame(bytes: &[u8]) -> Option<Mp3Frame> {
-    const KBITS_V1: [usize; 14] = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
+    const KBITS_V1: [usize; 14] = [
+        32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
+    ];
     const KBITS_V2: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
-    let &[0xff, second, third, fourth] = bytes.get(..4)? else { return None };
+    let &[0xff, second, third, fourth] = bytes.get(..4)? else {
+        return None;
+    };
     let (version, layer) = (second >> 3 & 0b11, second >> 1 & 0b11);
     let (bitrate, rate) = (usize::from(third >> 4), third >> 2 & 0b11);
     let reserved = second & 0xe0 != 0xe0 || version == 0b01 || layer != 0b01 || rate == 0b11;
@@ -165,11 +195,16 @@ fn mp3_frame(bytes: &[u8]) -> Option<Mp3Frame> {
     };
     let kbits = *table.get(bitrate.checked_sub(1)?)?;
     let padding = usize::from(third >> 1 & 1);
-    Some(Mp3Frame { len: slots * kbits * 1000 / rate_hz + padding, shape: (version, rate) })
+    Some(Mp3Frame {
+        len: slots * kbits * 1000 / rate_hz + padding,
+        shape: (version, rate),
+    })
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -188,11 +223,17 @@ mod tests {
             (MP3, MediaKind::Mp3),
             (include_bytes!("audio/fixtures/tone.flac"), MediaKind::Flac),
             (include_bytes!("audio/fixtures/tone.opus"), MediaKind::Ogg),
-            (include_bytes!("audio/fixtures/tone-vorbis.ogg"), MediaKind::Ogg),
+            (
+                include_bytes!("audio/fixtures/tone-vorbis.ogg"),
+                MediaKind::Ogg,
+            ),
             (include_bytes!("audio/fixtures/tone.m4a"), MediaKind::Mp4),
             (include_bytes!("audio/fixtures/video.mp4"), MediaKind::Mp4),
             (include_bytes!("audio/fixtures/tone.webm"), MediaKind::Webm),
-            (include_bytes!("audio/fixtures/tone.mka"), MediaKind::Matroska),
+            (
+                include_bytes!("audio/fixtures/tone.mka"),
+                MediaKind::Matroska,
+            ),
         ];
         for (bytes, kind) in cases {
             assert_eq!(detect_fixture(bytes), Some(kind));
@@ -203,7 +244,11 @@ mod tests {
     fn wave_in_its_three_spellings() {
         for id in ["RIFF", "RF64", "BW64"] {
             let header = format!("{id}\u{1}\u{1}\u{1}\u{1}WAVEfmt ");
-            assert_eq!(MediaKind::detect(header.as_bytes()), Some(MediaKind::Wav), "{id}");
+            assert_eq!(
+                MediaKind::detect(header.as_bytes()),
+                Some(MediaKind::Wav),
+                "{id}"
+            );
         }
         assert_eq!(MediaKind::detect(b"RIFF\x01\x01\x01\x01AVI LIST"), None);
     }

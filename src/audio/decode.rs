@@ -49,9 +49,13 @@ pub struct Block<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Step {
     /// Frames wait in the codec.
-    Decoded { frames: usize },
+    Decoded {
+        frames: usize,
+    },
     /// As much silence, in place of packets that did not decode.
-    Gap { frames: usize },
+    Gap {
+        frames: usize,
+    },
     End,
 }
 
@@ -126,14 +130,22 @@ impl Decoder {
             Step::End => return Ok(None),
             Step::Gap { frames } => {
                 self.planes.clear();
-                self.planes.resize(usize::from(self.channels), vec![0.0; frames]);
+                self.planes
+                    .resize(usize::from(self.channels), vec![0.0; frames]);
             }
             Step::Decoded { frames } => {
-                self.track.codec.last_decoded().copy_to_vecs_planar(&mut self.planes);
-                self.planes.resize_with(usize::from(self.channels), || vec![0.0; frames]);
+                self.track
+                    .codec
+                    .last_decoded()
+                    .copy_to_vecs_planar(&mut self.planes);
+                self.planes
+                    .resize_with(usize::from(self.channels), || vec![0.0; frames]);
             }
         }
-        Ok(Some(Block { sample_rate_hz: self.sample_rate_hz(), planes: &self.planes }))
+        Ok(Some(Block {
+            sample_rate_hz: self.sample_rate_hz(),
+            planes: &self.planes,
+        }))
     }
 
     /// Decodes on without converting samples.
@@ -143,7 +155,9 @@ impl Decoder {
         }
         let gap_seconds = std::mem::take(&mut self.gap_seconds);
         // A gap at the end is not filled: what ends there is the recording.
-        let Some(frames) = self.held_frames else { return Ok(Step::End) };
+        let Some(frames) = self.held_frames else {
+            return Ok(Step::End);
+        };
         let gap = frames_in(gap_seconds.min(MAX_GAP_SECONDS), self.sample_rate_hz());
         if gap > 0 {
             return Ok(Step::Gap { frames: gap });
@@ -196,11 +210,21 @@ impl AudioTrack {
     fn select(reader: &dyn FormatReader, codecs: &CodecRegistry) -> Result<Self, AudioError> {
         let mut refusal = AudioError::NoAudioTrack;
         for track in reader.tracks() {
-            let Some(params) = track.codec_params.as_ref().and_then(|params| params.audio()) else {
+            let Some(params) = track
+                .codec_params
+                .as_ref()
+                .and_then(|params| params.audio())
+            else {
                 continue;
             };
             match codecs.make_audio_decoder(params, &AudioDecoderOptions::default()) {
-                Ok(codec) => return Ok(Self { id: track.id, codec, time_base: track.time_base }),
+                Ok(codec) => {
+                    return Ok(Self {
+                        id: track.id,
+                        codec,
+                        time_base: track.time_base,
+                    });
+                }
                 Err(SymphoniaError::Unsupported(what)) => refusal = AudioError::Unsupported(what),
                 Err(_) => refusal = AudioError::Empty,
             }
@@ -209,7 +233,9 @@ impl AudioTrack {
     }
 
     fn seconds(&self, duration: Duration) -> f64 {
-        let time_base = self.time_base.and_then(|time_base| time_base.calc_duration(duration));
+        let time_base = self
+            .time_base
+            .and_then(|time_base| time_base.calc_duration(duration));
         time_base.map_or(0.0, |time| time.as_secs_f64())
     }
 }

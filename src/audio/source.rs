@@ -34,8 +34,12 @@ impl Container {
             None if start > 0 => MediaKind::Mp3,
             None => return Err(AudioError::NotAudio),
         };
-        source.seek(SeekFrom::Start(start)).map_err(AudioError::Io)?;
-        open_as(kind, source, len).map(|reader| Self { kind, reader }).map_err(open_error)
+        source
+            .seek(SeekFrom::Start(start))
+            .map_err(AudioError::Io)?;
+        open_as(kind, source, len)
+            .map(|reader| Self { kind, reader })
+            .map_err(open_error)
     }
 }
 
@@ -49,12 +53,16 @@ fn open_as(
         MediaKind::Wav => Box::new(WavReader::try_new(stream(Wave { source, len }), options)?),
         // With a seekable source the reader estimates the length of a file without a Xing header
         // from its first frames, and cuts off what comes after the estimate.
-        MediaKind::Mp3 => {
-            Box::new(MpaReader::try_new(stream(ReadOnlySource::new(source)), options)?)
-        }
+        MediaKind::Mp3 => Box::new(MpaReader::try_new(
+            stream(ReadOnlySource::new(source)),
+            options,
+        )?),
         MediaKind::Flac => Box::new(FlacReader::try_new(stream(Plain { source, len }), options)?),
         MediaKind::Ogg => Box::new(OggReader::try_new(stream(Plain { source, len }), options)?),
-        MediaKind::Mp4 => Box::new(IsoMp4Reader::try_new(stream(Plain { source, len }), options)?),
+        MediaKind::Mp4 => Box::new(IsoMp4Reader::try_new(
+            stream(Plain { source, len }),
+            options,
+        )?),
         MediaKind::Webm | MediaKind::Matroska => {
             Box::new(MkvReader::try_new(stream(Plain { source, len }), options)?)
         }
@@ -80,10 +88,16 @@ fn open_error(error: SymphoniaError) -> AudioError {
 fn skip_id3v2(source: &mut impl Source) -> Result<(u64, Vec<u8>), AudioError> {
     let mut start = 0;
     loop {
-        source.seek(SeekFrom::Start(start)).map_err(AudioError::Io)?;
+        source
+            .seek(SeekFrom::Start(start))
+            .map_err(AudioError::Io)?;
         let mut prefix = Vec::with_capacity(PREFIX_BYTES);
         let limit = u64::try_from(PREFIX_BYTES).expect("a small constant");
-        source.by_ref().take(limit).read_to_end(&mut prefix).map_err(AudioError::Io)?;
+        source
+            .by_ref()
+            .take(limit)
+            .read_to_end(&mut prefix)
+            .map_err(AudioError::Io)?;
         match id3v2_len(&prefix) {
             Some(len) => start += len,
             None => return Ok((start, prefix)),
@@ -135,7 +149,9 @@ impl<S: Source> Read for Wave<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let position = self.source.stream_position()?;
         let count = self.source.read(buffer)?;
-        let header = usize::try_from(position).ok().and_then(|at| RIFF_OF_UNKNOWN_LEN.get(at..));
+        let header = usize::try_from(position)
+            .ok()
+            .and_then(|at| RIFF_OF_UNKNOWN_LEN.get(at..));
         for (byte, replacement) in buffer[..count].iter_mut().zip(header.unwrap_or_default()) {
             *byte = *replacement;
         }

@@ -16,6 +16,8 @@ use crate::config::Nats;
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A publish whose acknowledgement did not arrive is sent again, this often in all.
 const SENDS: u32 = 3;
+/// A server that restarts refuses at once, and is back in some hundred milliseconds.
+const RESEND_PAUSE: Duration = Duration::from_millis(250);
 
 /// A connection to NATS that mends itself; clones share it.
 #[derive(Clone, Debug)]
@@ -61,8 +63,6 @@ pub enum BusError {
         #[source]
         source: async_nats::Error,
     },
-    #[error("connection cannot be flushed")]
-    Flush(#[from] async_nats::client::FlushError),
 }
 
 impl BusError {
@@ -142,7 +142,7 @@ impl Bus {
                 Err(source) => {
                     let uncertain = matches!(
                         source.kind(),
-                        // A server that restarts has no responder for a moment.
+                        // No stream answers also while the server restarts.
                         PublishErrorKind::TimedOut
                             | PublishErrorKind::BrokenPipe
                             | PublishErrorKind::StreamNotFound
@@ -155,14 +155,10 @@ impl Bus {
                         return Err(BusError::Unacknowledged { subject, source });
                     }
                     tracing::debug!(%subject, sent, "publish is sent again");
+                    tokio::time::sleep(RESEND_PAUSE).await;
                 }
             }
         }
-    }
-
-    /// Waits until what was sent without an answer has reached the server.
-    pub async fn flush(&self) -> Result<(), BusError> {
-        Ok(self.client.flush().await?)
     }
 
     async fn send(

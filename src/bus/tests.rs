@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull;
 
 use super::*;
+use crate::config::Nats;
 use crate::embedded::harness::{Harness, eventually};
 
 const SUBJECT: &str = "events.test.happened.1";
@@ -160,7 +161,7 @@ async fn readiness_wants_proof_that_the_server_syncs() {
         (nats.url(), nats.monitor_url())
     };
     let ready = async |monitor_url: Option<String>, allow_unsynced| {
-        let settings = Settings {
+        let settings = Nats {
             url: url.clone(),
             monitor_url,
             allow_unsynced,
@@ -181,14 +182,14 @@ async fn readiness_wants_proof_that_the_server_syncs() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_yet_is_waited_for() {
-    let settings = Settings {
+    let settings = Nats {
         url: "nats://127.0.0.1:1".to_owned(),
         monitor_url: None,
         allow_unsynced: true,
     };
     let bus = Bus::connect(&settings, "test").await.expect("an address");
     assert!(!bus.readiness().await.is_ready());
-    let malformed = Settings {
+    let malformed = Nats {
         url: "nats://:port".to_owned(),
         ..settings
     };

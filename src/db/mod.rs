@@ -155,3 +155,5 @@ impl DerefMut for Tx {
 
 #[cfg(all(test, feature = "embedded"))]
 mod catalogue_tests;
+#[cfg(all(test, feature = "embedded"))]
+mod timeline_tests;

@@ -7,18 +7,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_nats::jetstream::consumer;
+use futures::TryStreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
+use super::seed::Seeded;
 use super::{NatsOptions, NatsServer, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
-use crate::db::{Db, Principal, Tx};
+use crate::db::sessions::{self, Session};
+use crate::db::{Db, Principal, Tx, WorkerRole, timeline};
+use crate::lifecycle::Shutdown;
+use crate::worker::{self, Worker};
 
 /// Longest wait for work to be done, generous for a busy machine.
 const IDLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -112,6 +119,74 @@ impl Harness {
             .expect("a transaction")
     }
 
+    /// A worker on these servers, to which a test adds handlers.
+    pub fn worker(&self, name: &'static str, role: WorkerRole, process: Process) -> Worker {
+        Worker::new(worker::Settings {
+            name,
+            role,
+            bus: self.bus.clone(),
+            db: self.db(process),
+            probes: Vec::new(),
+            concurrency: 2,
+        })
+    }
+
+    /// Runs a worker until [`Running::stop`].
+    pub fn run(&self, worker: Worker) -> Running {
+        let shutdown = Shutdown::new();
+        let mut task = JoinSet::new();
+        task.spawn(worker.run(shutdown.clone()));
+        Running { shutdown, task }
+    }
+
+    /// How often the broker has delivered messages to a handler, redeliveries included.
+    pub async fn deliveries(&self, handler: &str) -> u64 {
+        let consumers = bus::declared().consumers;
+        let consumer = consumers.iter().find(|it| it.name() == handler).expect("a declared consumer");
+        self.consumer_info(&consumer.stream_name, handler).await.delivered.consumer_sequence
+    }
+
+    /// Facts of a type on the stream EVENTS.
+    pub async fn published(&self, event_type: &str) -> u64 {
+        let filter = format!("events.{event_type}.>");
+        let stream = self.bus.jetstream().get_stream(bus::EVENTS).await.expect("the stream EVENTS");
+        let mut subjects = stream.info_with_subjects(filter).await.expect("its subjects");
+        let mut count = 0;
+        while let Some(subject) = subjects.try_next().await.expect("a subject") {
+            count += subject.1 as u64;
+        }
+        count
+    }
+
+    /// Makes the next `times` statements of a kind (`insert`, `update`) on a table fail.
+    pub async fn break_table(&self, table: &str, kind: &str, times: u32) {
+        let mut admin = self.admin().await;
+        let statement = format!(
+            "create sequence {table}_faults;
+            create function {table}_fault() returns trigger language plpgsql security definer as $$
+            begin
+                if nextval('{table}_faults') <= {times} then raise exception 'broken for a test'; end if;
+                return new;
+            end $$;
+            create trigger fault before {kind} on {table}
+                for each row execute function {table}_fault()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.expect("a trigger");
+    }
+
+    /// A session as its owner sees it.
+    pub async fn session(&self, seeded: Seeded) -> Session {
+        let mut tx = self.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
+        sessions::get(&mut tx, seeded.session_id).await.expect("a query").expect("a session")
+    }
+
+    /// The types on a session's timeline, in order.
+    pub async fn timeline(&self, seeded: Seeded) -> Vec<String> {
+        let mut tx = self.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
+        let entries = timeline::after(&mut tx, seeded.session_id, 0, 1_000).await.expect("a query");
+        entries.into_iter().map(|entry| entry.event_type).collect()
+    }
+
     /// An administrator's connection to the test's database, for what no role may do.
     pub async fn admin(&self) -> PgConnection {
         let url = with_database(&self.admin_url, &self.database);
@@ -125,30 +200,24 @@ impl Harness {
         self.dir.path()
     }
 
-    /// Waits until no consumer has a message that is not acknowledged.
+    /// Waits until every handler has acknowledged everything that is there for it.
     pub async fn idle(&self) {
-        eventually("every message is acknowledged", || async {
-            self.pending().await == 0
+        eventually("every message is acknowledged", || async { self.pending(|_| true).await == 0 }).await;
+    }
+
+    /// Waits until one handler has; others may not even run.
+    pub async fn idle_of(&self, handler: &str) {
+        eventually("its messages are acknowledged", || async {
+            self.pending(|name| name == handler).await == 0
         })
         .await;
     }
 
-    /// Messages that a durable consumer has yet to acknowledge.
-    pub async fn pending(&self) -> u64 {
+    /// Messages that the chosen handlers have yet to acknowledge.
+    async fn pending(&self, chosen: impl Fn(&str) -> bool) -> u64 {
         let mut pending = 0;
-        for consumer in bus::declared().consumers {
-            let name = consumer.name().to_owned();
-            let info = self
-                .bus
-                .jetstream()
-                .get_consumer_from_stream::<async_nats::jetstream::consumer::Config, _, _>(
-                    &name,
-                    &consumer.stream_name,
-                )
-                .await
-                .expect("a declared consumer")
-                .cached_info()
-                .clone();
+        for consumer in bus::declared().consumers.into_iter().filter(|it| chosen(it.name())) {
+            let info = self.consumer_info(&consumer.stream_name, consumer.name()).await;
             pending += info.num_pending + info.num_ack_pending as u64;
         }
         pending
@@ -168,6 +237,16 @@ impl Harness {
     /// Ends a test in which everything was processed.
     pub async fn finish(self) {
         self.idle().await;
+        self.finish_without_dead_letters().await;
+    }
+
+    /// Ends a test of one handler, whose facts nobody else consumes.
+    pub async fn finish_of(self, handler: &str) {
+        self.idle_of(handler).await;
+        self.finish_without_dead_letters().await;
+    }
+
+    async fn finish_without_dead_letters(self) {
         assert_eq!(self.dead().await, 0, "dead letters");
         self.finish_as_it_is().await;
     }
@@ -186,9 +265,34 @@ impl Harness {
             .expect("no database left");
     }
 
+    async fn consumer_info(&self, stream: &str, consumer: &str) -> consumer::Info {
+        self.bus
+            .jetstream()
+            .get_consumer_from_stream::<consumer::Config, _, _>(consumer, stream)
+            .await
+            .expect("a declared consumer")
+            .cached_info()
+            .clone()
+    }
+
     fn login_url(&self, process: Process) -> SecretString {
         let url = with_database(&self.admin_url, &self.database);
         logins::login_url(&url, process).expect("an address")
+    }
+}
+
+/// A worker that runs beside a test.
+pub struct Running {
+    shutdown: Shutdown,
+    task: JoinSet<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops it softly and waits for its end.
+    pub async fn stop(mut self) {
+        self.shutdown.stop();
+        let ended = self.task.join_next().await.expect("it runs");
+        ended.expect("it did not panic").expect("it ended well");
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Received<'a> {
 
 impl<'a> Received<'a> {
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name).map(|value| value.as_str())
+        self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }
 
     pub fn envelope(&self) -> Result<Envelope, DecodeError> {

@@ -17,6 +17,7 @@ mod dead_letter;
 mod delivery;
 mod dependencies;
 mod failures;
+mod give_up;
 mod handler;
 mod health;
 mod incoming;

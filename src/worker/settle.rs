@@ -1,51 +1,45 @@
-//! One message from its delivery to its answer: run, publish, acknowledge, or give up.
+//! One message from its delivery to its answer: run, publish, acknowledge.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tracing::Instrument;
 
 use super::attempt::{Report, attempt, chain};
 use super::context::{Context, publish};
-use super::dead_letter::Death;
 use super::delivery::Delivery;
 use super::failures::Ledger;
 use super::handler::Handler;
 use super::incoming::Incoming;
 use super::metrics;
-use super::process::{Shared, stream_of};
-use super::verdict::{self, Class, Counts, History, Limits, Outcome, Start, Verdict};
-use crate::bus;
+use super::process::Shared;
+use super::verdict::{self, Counts, History, Limits, Outcome, Start, Verdict};
 use crate::db::deliveries::Key;
-use crate::db::timeline::{self, RecordError};
-use crate::events::{Fact, Publishes};
+use crate::events::Fact;
 use crate::lifecycle::Shutdown;
 use crate::telemetry::TraceContext;
 
 /// An access to Postgres that fails though Postgres answers is tried this often.
 const ACCESSES: u32 = 3;
 /// At the hard limit of a stop there is no time to wait for Postgres.
-const LAST_RECORD_LIMIT: Duration = Duration::from_secs(3);
-/// What the desk's own handler cannot do has nowhere further to go.
-const NOWHERE_TO_GO_DELAY: Duration = Duration::from_hours(1);
+const LAST_RECORD_LIMIT: Duration = Duration::from_secs(2);
 
 /// A message in hand.
 pub(super) struct Settling<H> {
-    handler: Arc<H>,
-    shared: Arc<Shared>,
-    shutdown: Shutdown,
-    delivery: Delivery,
-    ledger: Ledger,
-    limits: Limits,
-    trace: TraceContext,
+    pub(super) handler: Arc<H>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) shutdown: Shutdown,
+    pub(super) delivery: Delivery,
+    pub(super) ledger: Ledger,
+    pub(super) limits: Limits,
+    pub(super) trace: TraceContext,
 }
 
 /// What to tell the broker.
-enum Answer {
+pub(super) enum Answer {
     Ack,
     Nak { delay: Duration, counts: Counts },
     Term,
@@ -162,11 +156,10 @@ impl<H: Handler> Settling<H> {
             Verdict::GiveUp(class) => self.give_up(class, report, message.ok(), &history).await,
             Verdict::Nak { delay, counts } => {
                 let (outcome, delay_ms) = (report.outcome, delay.as_millis());
-                match counts {
-                    Counts::Retry => {
-                        tracing::warn!(delay_ms, error = report.detail, "tried again later")
-                    }
-                    _ => tracing::info!(?outcome, delay_ms, detail = report.detail, "goes back"),
+                if counts == Counts::Retry {
+                    tracing::warn!(delay_ms, error = report.detail, "tried again later");
+                } else {
+                    tracing::info!(?outcome, delay_ms, detail = report.detail, "goes back");
                 }
                 Answer::Nak { delay, counts }
             }
@@ -232,77 +225,9 @@ impl<H: Handler> Settling<H> {
         Answer::Ack
     }
 
-    /// Commits the failure fact, publishes it, and hands the message to the desk.
-    async fn give_up(
-        &self,
-        class: Class,
-        report: Report,
-        message: Option<H::Consumes>,
-        history: &History,
-    ) -> Answer {
-        if stream_of::<H>() == bus::DEAD {
-            tracing::error!(%class, error = report.detail, "a dead letter cannot be filed");
-            return Answer::Nak {
-                delay: NOWHERE_TO_GO_DELAY,
-                counts: Counts::Nothing,
-            };
-        }
-        let reason = report.reason.unwrap_or_else(|| H::GAVE_UP.to_owned());
-        let fact = message
-            .and_then(|message| self.handler.failed(&message, self.redrive(), reason))
-            .map(Publishes::into_fact);
-        let death = Death {
-            handler: H::NAME,
-            class,
-            detail: &report.detail,
-            attempts: history
-                .retries
-                .saturating_add(u32::from(class != Class::Crashed)),
-            stream: stream_of::<H>(),
-            stream_created: self.ledger.key.stream_created_at,
-            stream_sequence: self.delivery.stream_sequence,
-            trace: self.trace,
-        };
-        match self.bury(fact, &death).await {
-            Ok(()) => {
-                tracing::error!(%class, error = report.detail, "given up");
-                metrics::failed(H::NAME, class);
-                Answer::Term
-            }
-            Err(error) => {
-                tracing::warn!(%class, error = format!("{error:#}"), "was not given up yet");
-                unsettled(&self.limits)
-            }
-        }
-    }
-
-    async fn bury(&self, fact: Option<Fact>, death: &Death<'_>) -> anyhow::Result<()> {
-        if let Some(fact) = fact {
-            let recorded = self.persist(|| self.record_failure(&fact)).await;
-            if recorded.context("the failure fact was not recorded")? {
-                publish(&self.shared.bus, &fact, &self.shared.source, self.trace).await?;
-            }
-        }
-        death
-            .publish(&self.shared.bus, &self.delivery.received())
-            .await?;
-        Ok(())
-    }
-
-    /// Whether there was a session to record it on.
-    async fn record_failure(&self, fact: &Fact) -> Result<bool, RecordError> {
-        let mut tx = self.shared.db.begin(self.shared.principal).await?;
-        let Some(session) = timeline::lock(&mut tx, fact.session_id()).await? else {
-            return Ok(false);
-        };
-        timeline::record(&mut tx, &session, std::slice::from_ref(fact)).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
     /// Accesses Postgres for the runtime itself, waiting while it is down. `None` when it fails all
     /// the same, or when the process stops first.
-    async fn persist<T, E, F>(&self, access: impl Fn() -> F) -> Option<T>
+    pub(super) async fn persist<T, E, F>(&self, access: impl Fn() -> F) -> Option<T>
     where
         E: std::error::Error,
         F: Future<Output = Result<T, E>>,
@@ -337,7 +262,7 @@ impl<H: Handler> Settling<H> {
         }
     }
 
-    fn redrive(&self) -> u32 {
+    pub(super) fn redrive(&self) -> u32 {
         self.delivery
             .received()
             .envelope()
@@ -345,7 +270,7 @@ impl<H: Handler> Settling<H> {
     }
 }
 
-fn unsettled(limits: &Limits) -> Answer {
+pub(super) fn unsettled(limits: &Limits) -> Answer {
     match verdict::verdict(Outcome::Unsettled, &History::default(), limits, 0.0) {
         Verdict::Nak { delay, counts } => Answer::Nak { delay, counts },
         Verdict::Ack | Verdict::GiveUp(_) => Answer::Nak {

@@ -204,7 +204,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         attempts: 8,
-        not_yet_deadline: Duration::from_secs(60),
+        not_yet_deadline: Duration::from_mins(1),
     };
 
     fn after(retries: u32) -> History {

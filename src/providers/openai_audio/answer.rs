@@ -69,7 +69,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Transcription, TranscriptionError> {
         TranscriptionError::Malformed { reason }
     })?;
     let segments = answer.segments.unwrap_or_default();
-    let in_segments = segments.iter().flat_map(|segment| segment.words.iter().flatten());
+    let in_segments = segments
+        .iter()
+        .flat_map(|segment| segment.words.iter().flatten());
     let words: Vec<Word> = match &answer.words {
         Some(words) => words.iter().filter_map(word).collect(),
         None => in_segments.filter_map(word).collect(),
@@ -91,10 +93,17 @@ pub(super) fn parse(body: &[u8]) -> Result<Transcription, TranscriptionError> {
 /// What a server says is wrong: OpenAI's `error.message`, FastAPI's `detail`, else the body.
 pub(super) fn error_message(body: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let told = [&value["error"]["message"], &value["error"], &value["detail"]]
-        .into_iter()
-        .find_map(|message| message.as_str());
-    single_spaced(told.map_or_else(|| String::from_utf8_lossy(body), Into::into).as_ref())
+    let told = [
+        &value["error"]["message"],
+        &value["error"],
+        &value["detail"],
+    ]
+    .into_iter()
+    .find_map(|message| message.as_str());
+    single_spaced(
+        told.map_or_else(|| String::from_utf8_lossy(body), Into::into)
+            .as_ref(),
+    )
 }
 
 impl From<AnswerSegment> for Segment {
@@ -136,27 +145,57 @@ fn confidence(segments: &[AnswerSegment]) -> Option<f64> {
 /// languages are left out rather than passed on as if they were codes.
 fn language_code(language: &str) -> Option<String> {
     const NAMES: [(&str, &str); 32] = [
-        ("arabic", "ar"), ("bulgarian", "bg"), ("catalan", "ca"), ("chinese", "zh"),
-        ("croatian", "hr"), ("czech", "cs"), ("danish", "da"), ("dutch", "nl"),
-        ("english", "en"), ("estonian", "et"), ("finnish", "fi"), ("french", "fr"),
-        ("german", "de"), ("greek", "el"), ("hebrew", "he"), ("hindi", "hi"),
-        ("hungarian", "hu"), ("indonesian", "id"), ("italian", "it"), ("japanese", "ja"),
-        ("korean", "ko"), ("norwegian", "no"), ("polish", "pl"), ("portuguese", "pt"),
-        ("romanian", "ro"), ("russian", "ru"), ("spanish", "es"), ("swedish", "sv"),
-        ("turkish", "tr"), ("ukrainian", "uk"), ("urdu", "ur"), ("vietnamese", "vi"),
+        ("arabic", "ar"),
+        ("bulgarian", "bg"),
+        ("catalan", "ca"),
+        ("chinese", "zh"),
+        ("croatian", "hr"),
+        ("czech", "cs"),
+        ("danish", "da"),
+        ("dutch", "nl"),
+        ("english", "en"),
+        ("estonian", "et"),
+        ("finnish", "fi"),
+        ("french", "fr"),
+        ("german", "de"),
+        ("greek", "el"),
+        ("hebrew", "he"),
+        ("hindi", "hi"),
+        ("hungarian", "hu"),
+        ("indonesian", "id"),
+        ("italian", "it"),
+        ("japanese", "ja"),
+        ("korean", "ko"),
+        ("norwegian", "no"),
+        ("polish", "pl"),
+        ("portuguese", "pt"),
+        ("romanian", "ro"),
+        ("russian", "ru"),
+        ("spanish", "es"),
+        ("swedish", "sv"),
+        ("turkish", "tr"),
+        ("ukrainian", "uk"),
+        ("urdu", "ur"),
+        ("vietnamese", "vi"),
     ];
     let language = language.trim().to_ascii_lowercase();
     if (2..=3).contains(&language.len()) && language.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return Some(language);
     }
-    NAMES.iter().find(|(name, _)| *name == language).map(|(_, code)| (*code).to_owned())
+    NAMES
+        .iter()
+        .find(|(name, _)| *name == language)
+        .map(|(_, code)| (*code).to_owned())
 }
 
 fn single_spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and NaN gives 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, and NaN gives 0"
+)]
 fn milliseconds(seconds: f64) -> i64 {
     (seconds.max(0.0) * 1000.0).round() as i64
 }
@@ -184,7 +223,10 @@ mod tests {
         assert_eq!(heard.no_speech_probability, Some(0.2));
         assert_eq!(heard.segments[1].start_ms, 2_000);
         let words = heard.words.unwrap();
-        assert_eq!((words[1].text.as_str(), words[1].start_ms, words[1].end_ms), ("there.", 500, 900));
+        assert_eq!(
+            (words[1].text.as_str(), words[1].start_ms, words[1].end_ms),
+            ("there.", 500, 900)
+        );
     }
 
     #[test]
@@ -199,15 +241,30 @@ mod tests {
 
     #[test]
     fn a_text_alone_and_nulls_are_fine() {
-        assert_eq!(parsed(r#"{"text":"Hi"}"#), Transcription { text: "Hi".into(), ..Default::default() });
+        assert_eq!(
+            parsed(r#"{"text":"Hi"}"#),
+            Transcription {
+                text: "Hi".into(),
+                ..Default::default()
+            }
+        );
         let nulls = parsed(r#"{"text":"","language":null,"segments":null,"words":null,"more":[]}"#);
         assert_eq!(nulls, Transcription::default());
-        assert_eq!(parsed(r#"{"text":"x","language":"klingon"}"#).language, None);
+        assert_eq!(
+            parsed(r#"{"text":"x","language":"klingon"}"#).language,
+            None
+        );
     }
 
     #[test]
     fn what_is_no_transcription_is_named_without_quoting_it() {
-        for body in ["", "<html>secret</html>", "[]", r#"{"text":7}"#, r#"{"words":[]}"#] {
+        for body in [
+            "",
+            "<html>secret</html>",
+            "[]",
+            r#"{"text":7}"#,
+            r#"{"words":[]}"#,
+        ] {
             let error = parse(body.as_bytes()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
@@ -215,7 +272,10 @@ mod tests {
 
     #[test]
     fn complaints_of_several_servers() {
-        assert_eq!(error_message(br#"{"error":{"message":"no such model"}}"#), "no such model");
+        assert_eq!(
+            error_message(br#"{"error":{"message":"no such model"}}"#),
+            "no such model"
+        );
         assert_eq!(error_message(br#"{"detail":"bad file"}"#), "bad file");
         assert_eq!(error_message(b"plain\n words"), "plain words");
     }

@@ -67,7 +67,13 @@ impl OpenAiAudio {
         model: impl Into<String>,
         language: Option<String>,
     ) -> Self {
-        Self { http, url: endpoint(base_url), api_key, model: model.into(), language }
+        Self {
+            http,
+            url: endpoint(base_url),
+            api_key,
+            model: model.into(),
+            language,
+        }
     }
 
     /// Has `wav`, a file of `length`, written down.
@@ -115,16 +121,29 @@ fn endpoint(base_url: &str) -> String {
 
 async fn refusal(status: StatusCode, response: Response) -> TranscriptionError {
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let header = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let seconds = header.and_then(|value| value.trim().parse().ok());
-        return TranscriptionError::RateLimited { retry_after: seconds.map(Duration::from_secs) };
+        return TranscriptionError::RateLimited {
+            retry_after: seconds.map(Duration::from_secs),
+        };
     }
     if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
-        return TranscriptionError::Unavailable { reason: format!("status {status}") };
+        return TranscriptionError::Unavailable {
+            reason: format!("status {status}"),
+        };
     }
     let body = bounded_body(response).await.unwrap_or_default();
-    let message = answer::error_message(&body).chars().take(MAX_MESSAGE_CHARS).collect();
-    TranscriptionError::Rejected { status: status.as_u16(), message }
+    let message = answer::error_message(&body)
+        .chars()
+        .take(MAX_MESSAGE_CHARS)
+        .collect();
+    TranscriptionError::Rejected {
+        status: status.as_u16(),
+        message,
+    }
 }
 
 async fn bounded_body(mut response: Response) -> Result<Vec<u8>, TranscriptionError> {

@@ -39,11 +39,17 @@ impl Seen {
     async fn record(&self, headers: &HeaderMap, mut form: Multipart) {
         let mut fields = BTreeMap::new();
         if let Some(value) = headers.get("authorization") {
-            fields.insert("authorization".to_owned(), value.to_str().unwrap().to_owned());
+            fields.insert(
+                "authorization".to_owned(),
+                value.to_str().unwrap().to_owned(),
+            );
         }
         while let Some(field) = form.next_field().await.unwrap() {
             let name = field.name().unwrap().to_owned();
-            fields.insert(name, String::from_utf8_lossy(&field.bytes().await.unwrap()).into_owned());
+            fields.insert(
+                name,
+                String::from_utf8_lossy(&field.bytes().await.unwrap()).into_owned(),
+            );
         }
         *self.0.lock().unwrap() = fields;
     }
@@ -60,23 +66,39 @@ fn client(base_url: &str) -> OpenAiAudio {
 fn configured(base_url: &str, key: Option<&str>, language: Option<&str>) -> OpenAiAudio {
     // Fails where another test of this process installed it first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Client::builder().connect_timeout(Duration::from_secs(2)).build().unwrap();
-    OpenAiAudio::new(http, base_url, key.map(Into::into), "whisper-1", language.map(Into::into))
+    let http = Client::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    OpenAiAudio::new(
+        http,
+        base_url,
+        key.map(Into::into),
+        "whisper-1",
+        language.map(Into::into),
+    )
 }
 
 async fn ask(client: &OpenAiAudio) -> Result<Transcription, TranscriptionError> {
-    client.transcribe(b"RIFF".to_vec(), Duration::from_secs(1)).await
+    client
+        .transcribe(b"RIFF".to_vec(), Duration::from_secs(1))
+        .await
 }
 
 #[tokio::test]
 async fn the_request_is_as_published() {
     let (url, seen) = serve(|| r#"{"text":"Hello."}"#.into_response()).await;
-    let heard = ask(&configured(&format!("{url}/v1/"), Some("k3y"), Some("en"))).await.unwrap();
+    let heard = ask(&configured(&format!("{url}/v1/"), Some("k3y"), Some("en")))
+        .await
+        .unwrap();
     assert_eq!(heard.text, "Hello.");
     assert_eq!(seen.field("file").as_deref(), Some("RIFF"));
     assert_eq!(seen.field("model").as_deref(), Some("whisper-1"));
     assert_eq!(seen.field("model_name").as_deref(), Some("whisper-1"));
-    assert_eq!(seen.field("response_format").as_deref(), Some("verbose_json"));
+    assert_eq!(
+        seen.field("response_format").as_deref(),
+        Some("verbose_json")
+    );
     assert_eq!(seen.field("language").as_deref(), Some("en"));
     assert_eq!(seen.field("authorization").as_deref(), Some("Bearer k3y"));
 }
@@ -85,7 +107,10 @@ async fn the_request_is_as_published() {
 async fn key_and_language_are_left_out_when_not_set() {
     let (url, seen) = serve(|| r#"{"text":""}"#.into_response()).await;
     ask(&client(&url)).await.unwrap();
-    assert_eq!((seen.field("authorization"), seen.field("language")), (None, None));
+    assert_eq!(
+        (seen.field("authorization"), seen.field("language")),
+        (None, None)
+    );
 }
 
 #[tokio::test]
@@ -93,11 +118,16 @@ async fn too_many_requests() {
     let busy = || (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")]).into_response();
     let (url, _) = serve(busy).await;
     let error = ask(&client(&url)).await.unwrap_err();
-    let TranscriptionError::RateLimited { retry_after } = error else { panic!("{error}") };
+    let TranscriptionError::RateLimited { retry_after } = error else {
+        panic!("{error}")
+    };
     assert_eq!(retry_after, Some(Duration::from_secs(7)));
     let (url, _) = serve(|| StatusCode::TOO_MANY_REQUESTS.into_response()).await;
     let error = ask(&client(&url)).await.unwrap_err();
-    assert!(matches!(error, TranscriptionError::RateLimited { retry_after: None }), "{error}");
+    assert!(
+        matches!(error, TranscriptionError::RateLimited { retry_after: None }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +138,9 @@ async fn a_refused_request_says_why() {
     };
     let (url, _) = serve(refusal).await;
     let error = ask(&client(&url)).await.unwrap_err();
-    let TranscriptionError::Rejected { status, message } = error else { panic!("{error}") };
+    let TranscriptionError::Rejected { status, message } = error else {
+        panic!("{error}")
+    };
     assert_eq!((status, message.as_str()), (400, "Invalid file format."));
 }
 
@@ -117,7 +149,10 @@ async fn a_failing_server_is_unavailable() {
     for status in [500, 502, 503, 408] {
         let (url, _) = serve(move || StatusCode::from_u16(status).unwrap().into_response()).await;
         let error = ask(&client(&url)).await.unwrap_err();
-        assert!(matches!(error, TranscriptionError::Unavailable { .. }), "{status}: {error}");
+        assert!(
+            matches!(error, TranscriptionError::Unavailable { .. }),
+            "{status}: {error}"
+        );
     }
 }
 
@@ -126,8 +161,13 @@ async fn nobody_listening_is_unavailable_and_no_key_is_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = ask(&client(&format!("http://user:s3cret@{address}"))).await.unwrap_err();
-    assert!(matches!(error, TranscriptionError::Unavailable { .. }), "{error}");
+    let error = ask(&client(&format!("http://user:s3cret@{address}")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TranscriptionError::Unavailable { .. }),
+        "{error}"
+    );
     assert!(!error.to_string().contains("s3cret"), "{error}");
 }
 
@@ -142,7 +182,10 @@ async fn a_connection_that_breaks_off_is_unavailable() {
         }
     });
     let error = ask(&client(&url)).await.unwrap_err();
-    assert!(matches!(error, TranscriptionError::Unavailable { .. }), "{error}");
+    assert!(
+        matches!(error, TranscriptionError::Unavailable { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -150,15 +193,26 @@ async fn answers_that_are_none() {
     let too_large = || vec![b' '; MAX_ANSWER_BYTES + 1].into_response();
     let (url, _) = serve(too_large).await;
     let error = ask(&client(&url)).await.unwrap_err();
-    assert!(matches!(error, TranscriptionError::Malformed { .. }), "{error}");
+    assert!(
+        matches!(error, TranscriptionError::Malformed { .. }),
+        "{error}"
+    );
     let (url, _) = serve(|| "<html>".into_response()).await;
     let error = ask(&client(&url)).await.unwrap_err();
-    assert!(matches!(error, TranscriptionError::Malformed { .. }), "{error}");
+    assert!(
+        matches!(error, TranscriptionError::Malformed { .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn base_urls_with_and_without_v1() {
-    for base in ["http://a/x", "http://a/x/", "http://a/x/v1", "http://a/x/v1/"] {
+    for base in [
+        "http://a/x",
+        "http://a/x/",
+        "http://a/x/v1",
+        "http://a/x/v1/",
+    ] {
         assert_eq!(endpoint(base), "http://a/x/v1/audio/transcriptions");
     }
 }

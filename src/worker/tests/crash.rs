@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::bench::{Bench, GAVE_UP, Recorded, Scripted};
+use super::bench::{Bench, Recorded};
+use super::script::{GAVE_UP, Scripted};
 use crate::embedded::harness::eventually;
 use crate::events::Fact;
 

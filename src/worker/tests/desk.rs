@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use super::bench::{Bench, Scripted};
+use super::bench::Bench;
+use super::script::Scripted;
 use crate::db::dead_letters::{self, Cursor, Letter};
 use crate::db::provision::Process;
 use crate::db::{Db, Principal, WorkerRole};

@@ -4,5 +4,6 @@ mod bench;
 mod crash;
 mod desk;
 mod outage;
+mod script;
 mod settling;
 mod stop;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bench::{Bench, Scripted, Working};
+use super::bench::{Bench, Working};
+use super::script::Scripted;
 use crate::config::Database;
 use crate::db::provision::Process;
 use crate::db::{Db, Principal, WorkerRole};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::bench::{Bench, GAVE_UP, Recorded, Scripted};
+use super::bench::{Bench, Recorded};
+use super::script::{GAVE_UP, Scripted};
 use crate::embedded::harness::eventually;
 use crate::events::{Fact, Message};
 use crate::telemetry::TraceContext;

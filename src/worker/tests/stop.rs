@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::bench::{Bench, Recorded, Scripted};
+use super::bench::{Bench, Recorded};
+use super::script::Scripted;
 use crate::embedded::harness::eventually;
+use crate::lifecycle::EXIT_LIMIT;
 use crate::worker::Failure;
 
 const STOPPED: Recorded = Recorded {
@@ -96,4 +98,25 @@ async fn a_worker_without_messages_stops_at_once() {
         .await
         .expect("at once");
     bench.harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_stop_without_a_broker_ends_in_time() {
+    let bench = Bench::start().await;
+    let handler = Scripted::<8>::new(|run| async move {
+        match run.number {
+            1 => std::future::pending().await,
+            _ => run.done(),
+        }
+    });
+    bench.publish(&bench.uploaded()).await;
+    let working = bench.work(handler.clone());
+    eventually("runs", || async { handler.runs() == 1 }).await;
+    bench.harness.nats.lock().await.kill().await;
+    working.shutdown.stop_now();
+    tokio::time::timeout(EXIT_LIMIT, working.ended())
+        .await
+        .expect("in time");
+    assert_eq!(bench.recorded().await, Some(STOPPED));
+    bench.harness.finish_as_it_is().await;
 }

@@ -35,7 +35,8 @@ impl Handler for AnalyzeSession {
             .begin(Principal::Worker(WorkerRole::Analysis))
             .await?;
         let generation = Some(event.transcript_generation);
-        let transcript = transcripts::get(&mut tx, event.session_id, generation).await?;
+        let transcript =
+            transcripts::get(&mut tx, event.session_id, generation).await.map_err(unreadable)?;
         tx.commit().await?;
         let Some(transcript) = transcript else {
             // The request is written after the transcript, in one transaction: the session is gone.
@@ -84,5 +85,13 @@ impl Handler for AnalyzeSession {
             redrive: i32::try_from(redrive).unwrap_or(i32::MAX),
             reason,
         })
+    }
+}
+
+/// What is stored in another shape will not change by itself.
+fn unreadable(error: sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Decode(_) => Failure::reject_because("The transcript cannot be read.", error),
+        error => Failure::Retry(error.into()),
     }
 }

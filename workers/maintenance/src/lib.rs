@@ -9,6 +9,7 @@
 //! | [`relay`] | publishes events that a command left in the outbox |
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
+//! | `deliveries` | forgets failures of messages that are no longer in any stream |
 //! | `provision` | makes streams and consumers that are missing |
 //!
 //! Each job runs in one process at a time, however many of this worker run.
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use aftercall::bus::{Bus, Parameters};
 use aftercall::config::{self, ConfigError, Env};
-use aftercall::db::{Db, Principal, WorkerRole, idempotency};
+use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency};
 use aftercall::lifecycle::Shutdown;
 use aftercall::telemetry::PrometheusHandle;
 use aftercall::worker::{Settings, Worker};
@@ -44,6 +45,9 @@ use jobs::Job;
 const SOURCE: &str = "aftercall/maintenance";
 /// How long an answer is kept for a repeated request.
 const ANSWER_AGE: Duration = Duration::from_hours(24);
+
+/// A day longer than the stream EVENTS keeps a message.
+const DELIVERY_AGE: Duration = Duration::from_hours(15 * 24);
 
 /// What this worker reads from the environment.
 #[derive(Clone, Debug)]
@@ -120,6 +124,13 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus) -> Vec<Job> {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;
             let forgotten = idempotency::delete_before(&mut tx, before).await?;
+            tx.commit().await?;
+            Ok(forgotten)
+        }),
+        job("deliveries", 3600, db.clone(), move |db| async move {
+            let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+            let before = Timestamp::now().checked_sub(DELIVERY_AGE)?;
+            let forgotten = deliveries::sweep(&mut tx, before).await?;
             tx.commit().await?;
             Ok(forgotten)
         }),
