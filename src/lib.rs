@@ -14,8 +14,10 @@
 //! - [`bus`]: NATS, and nothing of the domain
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
+//! - [`auth`]: access tokens and passwords
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
+//! - [`server`]: serves a router until the stop, with time-outs
 //! - [`http`]: routes of the ingress
 //! - [`client`]: a client of the HTTP API, for the command line and the demo
 //! - `audio`: decoding and probing (feature `audio`)
@@ -29,6 +31,7 @@
 
 #[cfg(feature = "audio")]
 pub mod audio;
+pub mod auth;
 pub mod bus;
 pub mod client;
 pub mod config;
@@ -42,6 +45,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod media;
 pub mod providers;
+pub mod server;
 pub mod session;
 pub mod telemetry;
 pub mod worker;

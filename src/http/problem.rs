@@ -53,6 +53,9 @@ pub enum ApiError {
     /// 401: no credential, or a bad one.
     #[error("a valid access token is needed")]
     Unauthorized,
+    /// 401: at login; does not tell which of the two is wrong.
+    #[error("the e-mail address or the password is wrong")]
+    WrongCredentials,
     /// 403: known, but not allowed.
     #[error("{detail}")]
     Forbidden { code: &'static str, detail: String },
@@ -113,7 +116,7 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -136,6 +139,7 @@ impl ApiError {
             | Self::NotFound { code, .. }
             | Self::Conflict { code, .. } => code,
             Self::Unauthorized => "unauthorized",
+            Self::WrongCredentials => "wrong_credentials",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable(_) => "not_acceptable",
             Self::TooSlow => "request_timeout",
@@ -212,7 +216,7 @@ impl IntoResponse for ApiError {
             errors: Vec::new(),
         };
         let extra = match &self {
-            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+            Self::Unauthorized | Self::WrongCredentials => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
             Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string())),
             Self::RangeNotSatisfiable { length } => {
                 Some((header::CONTENT_RANGE, format!("bytes */{length}")))

@@ -7,22 +7,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::process::{ConsumerState, Shared};
 use crate::lifecycle::Shutdown;
 
 /// A client that does not send its request within this time is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long accepting rests after it failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a worker tells about itself.
 #[derive(Clone, Debug)]
@@ -93,34 +86,7 @@ impl Health {
         metrics: PrometheusHandle,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
-        let service = TowerToHyperService::new(self.router(metrics));
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT);
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.soft().cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = accepted else {
-                // File handles are short; the next call would fail at once.
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-            let connection = graceful.watch(connection.into_owned());
-            connections.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection broke");
-                }
-            });
-        }
-        graceful.shutdown().await;
+        crate::server::serve(listener, self.router(metrics), HEADER_TIMEOUT, shutdown).await;
         Ok(())
     }
 }

@@ -1,0 +1,15 @@
+//! Sign-in: access tokens and passwords.
+//!
+//! Not here: who may do what, which is row-level security in the database; the endpoints
+//! (`http::auth`).
+//!
+//! Invariant: a token is believed only if a key of ours signed it as an access token for this
+//! service; nothing in the token chooses the algorithm or brings the key.
+
+mod keys;
+mod password;
+mod token;
+
+pub use keys::KeyError;
+pub use password::{PasswordError, Passwords};
+pub use token::{Issued, TokenError, Tokens};

@@ -1,0 +1,158 @@
+//! The layers around routes that misbehave.
+
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::config::{Env, Http};
+
+fn app() -> Router {
+    let env = Env::default().with([("CORS_ORIGINS", r#"["https://app.example.org"]"#)]);
+    let mut config = Http::read(&env).unwrap();
+    config.request_timeout = Duration::from_millis(50);
+    let never = || std::future::pending::<()>();
+    let broken = || async {
+        assert!(std::hint::black_box(false), "secret detail");
+    };
+    let length = |body: Bytes| async move { body.len().to_string() };
+    let trace = |request: Request| async move {
+        request.extensions().get::<TraceContext>().map(|trace| trace.trace_id()).unwrap_or_default()
+    };
+    let later = || async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        "audio"
+    };
+    let routes = Router::new()
+        .route("/never", get(never).post(|_: Bytes| never()))
+        .route("/panic", get(broken))
+        .route("/length", post(length))
+        .route("/trace", get(trace))
+        .route("/x/audio", get(later))
+        .route("/x/upload-recording", post(length))
+        .route("/kept", get(|| async { ([(CACHE_CONTROL, "max-age=60")], "") }))
+        .fallback(super::super::system::not_found);
+    wrap(routes, &config)
+}
+
+async fn send(method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Response {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app().oneshot(request.body(body).unwrap()).await.unwrap()
+}
+
+async fn get_with(path: &str, headers: &[(&str, &str)]) -> Response {
+    send("GET", path, headers, Body::empty()).await
+}
+
+async fn text(response: Response) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn code(response: Response) -> String {
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+    assert!(response.headers().contains_key(REQUEST_ID));
+    let problem: Value = serde_json::from_str(&text(response).await).unwrap();
+    problem["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_that_tells_nothing() {
+    let response = get_with("/panic", &[]).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = text(response).await;
+    assert!(body.contains("internal") && !body.contains("secret"), "{body}");
+}
+
+#[tokio::test]
+async fn who_is_slow_is_told_apart() {
+    let ours = get_with("/never", &[]).await;
+    assert_eq!(ours.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(ours.headers().contains_key(RETRY_AFTER));
+    assert_eq!(code(ours).await, "unavailable");
+    let ours = send("POST", "/never", &[], Body::from("all of it")).await;
+    assert_eq!(code(ours).await, "unavailable");
+    let stalled = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    let theirs = send("POST", "/never", &[], Body::from_stream(stalled)).await;
+    assert_eq!(theirs.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(code(theirs).await, "request_timeout");
+}
+
+#[tokio::test]
+async fn streams_are_exempt_from_the_limits() {
+    assert_eq!(text(get_with("/x/audio", &[]).await).await, "audio");
+    let large = || Body::from(vec![0; MAX_JSON_BYTES + 1]);
+    let refused = send("POST", "/length", &[], large()).await;
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let taken = send("POST", "/x/upload-recording", &[], large()).await;
+    assert_eq!(text(taken).await, (MAX_JSON_BYTES + 1).to_string());
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept() {
+    for sane in ["a", "0af76519-16cd", &"x".repeat(128)] {
+        let response = get_with("/kept", &[("x-request-id", sane)]).await;
+        assert_eq!(response.headers()[REQUEST_ID], sane);
+    }
+    for odd in ["", "a b", "a\"b", "a\u{e9}", &"x".repeat(129)] {
+        let response = get_with("/kept", &[("x-request-id", odd)]).await;
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        assert!(id.parse::<uuid::Uuid>().is_ok(), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_carried_on() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let carried = text(get_with("/trace", &[("traceparent", parent)]).await).await;
+    assert_eq!(carried, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(text(get_with("/trace", &[("traceparent", "x")]).await).await.len(), 32);
+}
+
+#[tokio::test]
+async fn every_answer_has_the_safe_headers() {
+    let response = get_with("/nowhere", &[]).await;
+    assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(code(response).await, "not_found");
+    assert_eq!(get_with("/kept", &[]).await.headers()[CACHE_CONTROL], "max-age=60");
+}
+
+#[tokio::test]
+async fn only_listed_origins_may_read() {
+    let allowed = |response: &Response| {
+        response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let listed = get_with("/kept", &[("origin", "https://app.example.org")]).await;
+    assert_eq!(allowed(&listed).as_deref(), Some("https://app.example.org"));
+    assert_eq!(listed.headers()["access-control-allow-credentials"], "true");
+    for foreign in ["https://evil.example", "https://app.example.org.evil.example", "null", "http://app.example.org"] {
+        assert_eq!(allowed(&get_with("/kept", &[("origin", foreign)]).await), None, "{foreign}");
+    }
+    // A browser must be able to read errors, too.
+    let failed = get_with("/panic", &[("origin", "https://app.example.org")]).await;
+    assert!(allowed(&failed).is_some());
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered() {
+    let ask = async |origin: &str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization,idempotency-key"),
+        ];
+        send("OPTIONS", "/length", &headers, Body::empty()).await
+    };
+    let listed = ask("https://app.example.org").await;
+    assert_eq!(listed.status(), StatusCode::OK);
+    assert_eq!(listed.headers()["access-control-allow-origin"], "https://app.example.org");
+    let headers = listed.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(headers.contains("idempotency-key") && headers.contains("authorization"));
+    assert!(!ask("https://evil.example").await.headers().contains_key("access-control-allow-origin"));
+}
