@@ -26,7 +26,7 @@ fn app() -> Router {
         "audio"
     };
     let routes = Router::new()
-        .route("/never", get(never).post(|_: Bytes| never()))
+        .route("/never", get(never).post(move |_: Bytes| never()))
         .route("/panic", get(broken))
         .route("/length", post(length))
         .route("/trace", get(trace))

@@ -102,6 +102,5 @@ pub async fn start(
     super::serve(listener, super::router(state.clone()), &state.config.http, &shutdown).await?;
     state.tasks.close();
     state.tasks.wait().await;
-    state.bus.flush().await?;
     Ok(())
 }
