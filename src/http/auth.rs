@@ -42,7 +42,7 @@ pub struct Registration {
 }
 
 /// What registration asks of a password.
-struct Rules {
+pub struct Rules {
     min_length: usize,
 }
 
