@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::timeline::RecordError;
+use crate::providers::object_store::StoreError;
 
 /// Seconds after which a caller may try again when something of ours is down.
 const RETRY_AFTER_S: u32 = 5;
@@ -220,6 +221,15 @@ impl From<RecordError> for ApiError {
         match error {
             RecordError::Database(error) => error.into(),
             RecordError::Decode(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            _ => Self::Internal(error.into()),
         }
     }
 }
