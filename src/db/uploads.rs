@@ -66,11 +66,7 @@ pub async fn by_key(
 }
 
 /// Notes the multipart upload of the object store; answers whether the upload is still running.
-pub async fn set_multipart(
-    tx: &mut Tx,
-    id: Uuid,
-    multipart_id: &str,
-) -> Result<bool, sqlx::Error> {
+pub async fn set_multipart(tx: &mut Tx, id: Uuid, multipart_id: &str) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "update uploads set multipart_id = $2, active_at = clock_timestamp()
         where id = $1 and state = 'running'",

@@ -19,7 +19,9 @@ pub(super) struct KnownUploads {
 
 impl KnownUploads {
     pub fn in_dir(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self {
+            dir: dir.to_owned(),
+        }
     }
 
     /// s3s-fs keeps a file for each upload until it is completed or aborted.
@@ -27,7 +29,11 @@ impl KnownUploads {
         let is_known = upload_id
             .parse::<Uuid>()
             .is_ok_and(|id| self.dir.join(format!(".upload-{id}.json")).exists());
-        if is_known { Ok(()) } else { Err(s3_error!(NoSuchUpload)) }
+        if is_known {
+            Ok(())
+        } else {
+            Err(s3_error!(NoSuchUpload))
+        }
     }
 }
 

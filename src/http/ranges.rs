@@ -19,10 +19,16 @@ pub enum Wanted {
 
 /// The wanted bytes of `length`; `etag` is the strong validator of the representation.
 pub fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
-    let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
+    let Some(range) = headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return Wanted::Whole;
     };
-    if headers.get(header::IF_RANGE).is_some_and(|known| known.as_bytes() != etag.as_bytes()) {
+    if headers
+        .get(header::IF_RANGE)
+        .is_some_and(|known| known.as_bytes() != etag.as_bytes())
+    {
         return Wanted::Whole;
     }
     match parse_range_header(range) {
@@ -37,9 +43,14 @@ pub fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
 
 /// Whether `If-None-Match` names the representation.
 pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     known.is_some_and(|known| {
-        known.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
+        known
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == etag || tag == "*")
     })
 }
 
@@ -53,7 +64,11 @@ fn resolve(start: StartPosition, end: EndPosition, length: u64) -> Wanted {
         EndPosition::Index(last) => last.min(length.saturating_sub(1)),
         EndPosition::LastByte => length.saturating_sub(1),
     };
-    if first >= length { Wanted::Outside } else { Wanted::Part(first..=last) }
+    if first >= length {
+        Wanted::Outside
+    } else {
+        Wanted::Part(first..=last)
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +107,14 @@ mod tests {
 
     #[test]
     fn what_is_no_single_range_is_the_whole() {
-        for range in ["bytes=0-1,5-6", "bytes=20-10", "items=0-1", "bytes=a-b", "bytes", "bytes=-"] {
+        for range in [
+            "bytes=0-1,5-6",
+            "bytes=20-10",
+            "items=0-1",
+            "bytes=a-b",
+            "bytes",
+            "bytes=-",
+        ] {
             assert_eq!(of(range, None), Wanted::Whole, "{range}");
         }
         assert_eq!(wanted(&HeaderMap::new(), ETAG, 100), Wanted::Whole);

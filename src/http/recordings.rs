@@ -77,7 +77,10 @@ pub async fn list(
     let recordings = recordings::of_session(&mut tx, id).await?;
     tx.commit().await?;
     let items = recordings.into_iter().map(Into::into).collect();
-    Ok(Json(Page { items, next_cursor: None }))
+    Ok(Json(Page {
+        items,
+        next_cursor: None,
+    }))
 }
 
 /// Play a recording back.
@@ -117,7 +120,9 @@ pub async fn audio(
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
         Wanted::Outside => return Err(ApiError::RangeNotSatisfiable { length }),
     };
-    let sent = range.as_ref().map_or(length, |range| range.end() - range.start() + 1);
+    let sent = range
+        .as_ref()
+        .map_or(length, |range| range.end() - range.start() + 1);
     let mut response = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, &recording.content_type)
@@ -134,9 +139,17 @@ pub async fn audio(
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_stream(state.store.get(&recording.object_key, range).await?.into_stream())
+        Body::from_stream(
+            state
+                .store
+                .get(&recording.object_key, range)
+                .await?
+                .into_stream(),
+        )
     };
-    response.body(body).map_err(|error| ApiError::Internal(error.into()))
+    response
+        .body(body)
+        .map_err(|error| ApiError::Internal(error.into()))
 }
 
 /// A recording of a session; 404 when the caller may not see it.
@@ -146,10 +159,12 @@ async fn read(
     recording_id: RecordingId,
 ) -> Result<Recording, ApiError> {
     let recording = recordings::get(tx, recording_id).await?;
-    recording.filter(|recording| recording.session_id == session_id).ok_or(ApiError::NotFound {
-        code: "recording_not_found",
-        what: "this recording",
-    })
+    recording
+        .filter(|recording| recording.session_id == session_id)
+        .ok_or(ApiError::NotFound {
+            code: "recording_not_found",
+            what: "this recording",
+        })
 }
 
 /// Suggests a file name, in ASCII and in full
@@ -157,7 +172,10 @@ async fn read(
 fn disposition(recording: &Recording) -> String {
     let name = recording.file_name.as_deref().unwrap_or("recording");
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " ._-".contains(c);
-    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect();
     let mut full = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {

@@ -59,7 +59,10 @@ pub(super) fn kept(sha256: [u8; 32], answer: &Uploaded) -> idempotency::Answer {
 
 /// A first upload under this key is still on its way.
 pub(super) fn running() -> ApiError {
-    ApiError::conflict("upload_running", "an upload under this Idempotency-Key is still running")
+    ApiError::conflict(
+        "upload_running",
+        "an upload under this Idempotency-Key is still running",
+    )
 }
 
 /// Sees to it that no other upload holds the key.

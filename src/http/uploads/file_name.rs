@@ -7,14 +7,19 @@ const MAX_CHARS: usize = 255;
 /// It is only ever shown: keys in the object store are made of ids.
 pub(super) fn harmless(claimed: &str) -> Option<String> {
     let segment = claimed.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = segment.chars().filter(|c| !is_hidden(*c)).take(MAX_CHARS).collect();
+    let name: String = segment
+        .chars()
+        .filter(|c| !is_hidden(*c))
+        .take(MAX_CHARS)
+        .collect();
     let name = name.trim();
     (!name.is_empty() && name.chars().any(|c| c != '.')).then(|| name.to_owned())
 }
 
 /// Control characters, and those that turn the direction of the text around them.
 fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

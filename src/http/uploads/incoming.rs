@@ -79,20 +79,33 @@ enum BodyError {
 impl Incoming {
     /// Looks at the headers; nothing is read yet.
     pub async fn of(request: Request, config: &config::Http) -> Result<Self, ApiError> {
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let is_form = header(CONTENT_TYPE).is_some_and(|value| {
             let essence = value.split(';').next().unwrap_or_default().trim();
             essence.eq_ignore_ascii_case("multipart/form-data")
         });
         let limit = config.max_upload_bytes;
-        let most = if is_form { limit.saturating_add(MAX_FORM_BYTES) } else { limit };
+        let most = if is_form {
+            limit.saturating_add(MAX_FORM_BYTES)
+        } else {
+            limit
+        };
         let claimed = header(CONTENT_LENGTH).and_then(|value| value.parse::<u64>().ok());
         if claimed.is_some_and(|claimed| claimed > most) {
             return Err(ApiError::TooLarge { limit });
         }
         let flow = Arc::new(Flow::default());
         let (parts, body) = request.into_parts();
-        let body = watched(body.into_data_stream(), config.upload_idle, Arc::clone(&flow));
+        let body = watched(
+            body.into_data_stream(),
+            config.upload_idle,
+            Arc::clone(&flow),
+        );
         let source = if is_form {
             let mut request = Request::from_parts(parts, Body::from_stream(body));
             // The limits are those of this module.
@@ -102,7 +115,11 @@ impl Incoming {
         } else {
             Source::Raw(body.boxed())
         };
-        Ok(Self { source, flow, limit })
+        Ok(Self {
+            source,
+            flow,
+            limit,
+        })
     }
 
     /// The file: the body, or the first field `file` of the form.
@@ -111,12 +128,19 @@ impl Incoming {
             Source::Raw(body) => FileBytes::Raw(body),
             Source::Form(form) => FileBytes::Field(file_field(form).await?),
         };
-        Ok(File { bytes, flow: Arc::clone(&self.flow), size: 0, limit: self.limit })
+        Ok(File {
+            bytes,
+            flow: Arc::clone(&self.flow),
+            size: 0,
+            limit: self.limit,
+        })
     }
 
     /// Reads on to the end of the request, in which there may be no other file.
     pub async fn end(&mut self) -> Result<(), ApiError> {
-        let Source::Form(form) = &mut self.source else { return Ok(()) };
+        let Source::Form(form) = &mut self.source else {
+            return Ok(());
+        };
         while let Some(field) = form.next_field().await.map_err(form_error)? {
             if field.name() == Some(FIELD) || field.file_name().is_some() {
                 return Err(ApiError::invalid(FIELD, "must be the only file"));
@@ -129,7 +153,9 @@ impl Incoming {
     pub async fn discard(&mut self) {
         let mut left = DISCARD_BYTES;
         let reading = async {
-            let Ok(mut file) = self.file().await else { return };
+            let Ok(mut file) = self.file().await else {
+                return;
+            };
             while let Ok(Some(bytes)) = file.next().await {
                 left = left.saturating_sub(bytes.len() as u64);
                 if left == 0 {
@@ -184,7 +210,10 @@ impl File<'_> {
             let accepted = "the file is none of WAV, MP3, FLAC, Ogg, MP4/M4A, WebM and Matroska";
             ApiError::UnsupportedMediaType(accepted.to_owned())
         })?;
-        Ok(Prefix { bytes: bytes.freeze(), kind })
+        Ok(Prefix {
+            bytes: bytes.freeze(),
+            kind,
+        })
     }
 
     /// Reads the rest; answers its SHA-256.
@@ -216,7 +245,9 @@ fn watched(
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
     stream::try_unfold((body, flow), move |(mut body, flow)| async move {
         let next = tokio::time::timeout(idle, body.next()).await;
-        let Some(bytes) = next.map_err(|_| BodyError::TooSlow)? else { return Ok(None) };
+        let Some(bytes) = next.map_err(|_| BodyError::TooSlow)? else {
+            return Ok(None);
+        };
         let bytes = bytes.map_err(BodyError::BrokenOff)?;
         if flow.read(bytes.len() as u64) > MAX_FORM_BYTES {
             return Err(BodyError::FormTooLarge);
@@ -239,7 +270,10 @@ async fn file_field(form: &mut Multipart) -> Result<Field<'_>, ApiError> {
 /// What the form's reader reports, told apart by what is at the bottom of it.
 fn form_error(error: MultipartError) -> ApiError {
     let chain = std::iter::successors(Some(&error as &dyn Error), |error| (*error).source());
-    match chain.filter_map(|error| error.downcast_ref::<BodyError>()).next() {
+    match chain
+        .filter_map(|error| error.downcast_ref::<BodyError>())
+        .next()
+    {
         Some(cause) => body_error(cause),
         None => malformed("the form is malformed or was cut off"),
     }

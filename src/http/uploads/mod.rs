@@ -83,7 +83,13 @@ pub async fn upload(
     key: IdempotencyKey,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let target = Target { state, caller, trace, session_id, key: key.0 };
+    let target = Target {
+        state,
+        caller,
+        trace,
+        session_id,
+        key: key.0,
+    };
     let mut incoming = Incoming::of(request, &target.state.config.http).await?;
     let answered = target.receive(&mut incoming).await;
     if answered.is_err() {
@@ -117,10 +123,17 @@ impl Target {
         drop(file);
         incoming.end().await?;
         let content_type = kind.content_type();
-        let last = Last { target: self.clone(), unfinished, file_name, content_type };
+        let last = Last {
+            target: self.clone(),
+            unfinished,
+            file_name,
+            content_type,
+        };
         // The bytes are all there: a client that leaves now must not leave them half-done.
         let finished = self.state.tasks.spawn(last.finish(transferred));
-        finished.await.map_err(|error| ApiError::Internal(error.into()))?
+        finished
+            .await
+            .map_err(|error| ApiError::Internal(error.into()))?
     }
 
     /// What `Idempotency-Key` belongs to, beside the user.
@@ -140,7 +153,12 @@ struct Last {
 impl Last {
     /// Makes the object of its parts, then the recording and its event in one transaction.
     async fn finish(self, transferred: Transferred) -> Result<Response, ApiError> {
-        let Self { target, mut unfinished, file_name, content_type } = self;
+        let Self {
+            target,
+            mut unfinished,
+            file_name,
+            content_type,
+        } = self;
         let made = unfinished.complete(transferred.parts);
         unfinished.kept_alive(made).await?;
         let recording = recordings::Upload {
@@ -173,10 +191,19 @@ impl Target {
         recording.late = transcripts::newest_generation(&mut tx, session_id).await? > 0;
         recordings::insert(&mut tx, &session, &recording).await?;
         let (recording_id, late) = (recording.recording_id, recording.late);
-        let fact = RecordingUploaded { session_id, recording_id, run: 1, late };
+        let fact = RecordingUploaded {
+            session_id,
+            recording_id,
+            run: 1,
+            late,
+        };
         let messages = stage(&mut tx, &session, self.trace, &[fact.into()]).await?;
         let status = sessions::read(&mut tx, session_id).await?.status;
-        let answer = Uploaded { recording_id, session_id, status };
+        let answer = Uploaded {
+            recording_id,
+            session_id,
+            status,
+        };
         if let Some(key) = &self.key {
             let kept = again::kept(recording.sha256, &answer);
             idempotency::insert(&mut tx, &self.path(), key, &kept).await?;

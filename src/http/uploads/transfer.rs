@@ -36,7 +36,11 @@ pub(super) async fn send(
         parts.push(bytes).await?;
         next = file.next().await?;
     }
-    Ok(Transferred { parts: parts.end().await?, size_bytes, sha256: hash.finalize().into() })
+    Ok(Transferred {
+        parts: parts.end().await?,
+        size_bytes,
+        sha256: hash.finalize().into(),
+    })
 }
 
 /// Gathers bytes into parts and sends each when it is full.
@@ -51,7 +55,12 @@ impl<'a> Parts<'a> {
     fn of(upload: &'a Unfinished) -> Self {
         let part_bytes = upload.max_bytes().div_ceil(MAX_PARTS).max(PART_BYTES);
         let part_bytes = usize::try_from(part_bytes).unwrap_or(usize::MAX);
-        Self { upload, part_bytes, buffer: BytesMut::new(), sent: Vec::new() }
+        Self {
+            upload,
+            part_bytes,
+            buffer: BytesMut::new(),
+            sent: Vec::new(),
+        }
     }
 
     async fn push(&mut self, mut bytes: Bytes) -> Result<(), ApiError> {

@@ -36,11 +36,16 @@ impl Unfinished {
         let (id, recording_id) = (Uuid::now_v7(), RecordingId::generate());
         let mut tx = target.state.db.begin(target.caller.principal()).await?;
         let session = super::sessions::read(&mut tx, target.session_id).await?;
-        let object_key = format!("recordings/{}/{}/{recording_id}", session.account_id, session.id);
+        let object_key = format!(
+            "recordings/{}/{}/{recording_id}",
+            session.account_id, session.id
+        );
         let key = target.key.as_deref();
         uploads::insert(&mut tx, id, session.id, recording_id, &object_key, key)
             .await
-            .map_err(|e| ApiError::on_constraint(e, "uploads_idempotency_unique", again::running))?;
+            .map_err(|e| {
+                ApiError::on_constraint(e, "uploads_idempotency_unique", again::running)
+            })?;
         tx.commit().await?;
         let (state, caller) = (target.state.clone(), target.caller);
         let mut upload = Self {
@@ -62,7 +67,10 @@ impl Unfinished {
         let (state, caller) = (self.state.clone(), self.caller);
         let (id, object_key) = (self.id, self.object_key.clone());
         let opening = async move {
-            let multipart_id = state.store.create_multipart(&object_key, content_type).await?;
+            let multipart_id = state
+                .store
+                .create_multipart(&object_key, content_type)
+                .await?;
             let noted = note(&state, caller, id, &multipart_id).await;
             if matches!(noted, Ok(true)) {
                 return Ok(multipart_id);
@@ -81,13 +89,17 @@ impl Unfinished {
     }
 
     pub async fn send_part(&self, number: i32, part: Bytes) -> Result<PartTag, ApiError> {
-        let sent = self.store().upload_part(&self.object_key, self.multipart_id(), number, part);
+        let sent = self
+            .store()
+            .upload_part(&self.object_key, self.multipart_id(), number, part);
         sent.await.map_err(store_error)
     }
 
     /// Makes the object.
     pub async fn complete(&self, parts: Vec<PartTag>) -> Result<(), ApiError> {
-        let made = self.store().complete(&self.object_key, self.multipart_id(), parts);
+        let made = self
+            .store()
+            .complete(&self.object_key, self.multipart_id(), parts);
         made.await.map_err(store_error)
     }
 
@@ -153,7 +165,10 @@ impl Drop for Unfinished {
 
 /// The sweep, or a repeat under the same key, took this upload for dead.
 pub(super) fn given_up() -> ApiError {
-    ApiError::conflict("upload_given_up", "the upload was silent for too long and was given up")
+    ApiError::conflict(
+        "upload_given_up",
+        "the upload was silent for too long and was given up",
+    )
 }
 
 /// Removes what an upload left. Its row is given up first: after that it cannot finish, and one that

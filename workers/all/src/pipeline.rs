@@ -44,7 +44,11 @@ impl Pipeline {
         let mut running = JoinSet::new();
         running.spawn(http::start(ingress, listener, metrics(), stop()));
         running.spawn(aftercall_storage::start(storage, metrics(), stop()));
-        running.spawn(aftercall_transcription::start(transcription, metrics(), stop()));
+        running.spawn(aftercall_transcription::start(
+            transcription,
+            metrics(),
+            stop(),
+        ));
         running.spawn(aftercall_analysis::start(analysis, metrics(), stop()));
         running.spawn(aftercall_maintenance::start(maintenance, metrics(), stop()));
         Ok(Self { shutdown, running })

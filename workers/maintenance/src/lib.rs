@@ -108,8 +108,11 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
         replicas: settings.nats_replicas,
         duplicate_window: settings.nats_duplicate_window,
     };
-    let (delay, age, silence) =
-        (settings.outbox_delay, settings.reconcile_after, settings.upload_sweep_after);
+    let (delay, age, silence) = (
+        settings.outbox_delay,
+        settings.reconcile_after,
+        settings.upload_sweep_after,
+    );
     vec![
         job("provision", 5, bus.clone(), move |bus| async move {
             if bus.missing().await?.is_empty() {
@@ -118,16 +121,24 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
             let done = bus.provision(parameters).await?;
             Ok((done.created.len() + done.updated.len()) as u64)
         }),
-        job("relay", 1, (db.clone(), bus.clone()), move |(db, bus)| async move {
-            relay(&db, &bus, Timestamp::now(), delay).await
-        }),
+        job(
+            "relay",
+            1,
+            (db.clone(), bus.clone()),
+            move |(db, bus)| async move { relay(&db, &bus, Timestamp::now(), delay).await },
+        ),
         job("reconcile", 60, db.clone(), move |db| async move {
             reconcile(&db, Timestamp::now(), age).await
         }),
-        job("uploads", 60, (db.clone(), store.clone()), move |(db, store)| async move {
-            let swept = uploads::sweep(&db, &store, Timestamp::now(), silence).await?;
-            Ok(swept.removed)
-        }),
+        job(
+            "uploads",
+            60,
+            (db.clone(), store.clone()),
+            move |(db, store)| async move {
+                let swept = uploads::sweep(&db, &store, Timestamp::now(), silence).await?;
+                Ok(swept.removed)
+            },
+        ),
         job("answers", 3600, db.clone(), move |db| async move {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;

@@ -34,7 +34,10 @@ pub async fn sweep(
     let abandoned = uploads::abandon_silent(&mut tx, now.checked_sub(silent_for)?).await?;
     uploads::forget_finished(&mut tx, now.checked_sub(FINISHED_AGE)?).await?;
     tx.commit().await?;
-    let mut swept = Swept { abandoned, removed: 0 };
+    let mut swept = Swept {
+        abandoned,
+        removed: 0,
+    };
     loop {
         let removed = remove_some(db, store).await?;
         swept.removed += removed;

@@ -41,7 +41,9 @@ impl Bench {
             secret_access_key: secret.clone(),
             port: None,
         };
-        let s3 = S3Server::start(&harness.dir().join("s3"), options).await.expect("a server");
+        let s3 = S3Server::start(&harness.dir().join("s3"), options)
+            .await
+            .expect("a server");
         let store = ObjectStore::connect(&config::ObjectStore {
             bucket: "sweep".to_owned(),
             endpoint_url: Some(s3.url()),
@@ -54,7 +56,12 @@ impl Bench {
         .expect("a client");
         store.ensure_bucket().await.expect("a bucket");
         let seeded = seed::session(&harness).await;
-        Self { harness, store, seeded, s3: s3 }
+        Self {
+            harness,
+            store,
+            seeded,
+            s3,
+        }
     }
 
     async fn begun(&self) -> Begun {
@@ -62,21 +69,48 @@ impl Bench {
         let key = format!("recordings/{recording_id}");
         let user = Principal::User(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
-        uploads::insert(&mut tx, id, self.seeded.session_id, recording_id, &key, None)
+        uploads::insert(
+            &mut tx,
+            id,
+            self.seeded.session_id,
+            recording_id,
+            &key,
+            None,
+        )
+        .await
+        .expect("a row");
+        let multipart_id = self
+            .store
+            .create_multipart(&key, "audio/wav")
             .await
-            .expect("a row");
-        let multipart_id = self.store.create_multipart(&key, "audio/wav").await.expect("opened");
-        assert!(uploads::set_multipart(&mut tx, id, &multipart_id).await.expect("noted"));
+            .expect("opened");
+        assert!(
+            uploads::set_multipart(&mut tx, id, &multipart_id)
+                .await
+                .expect("noted")
+        );
         tx.commit().await.expect("commit");
         let part = Bytes::from_static(b"RIFF");
-        self.store.upload_part(&key, &multipart_id, 1, part).await.expect("sent");
-        Begun { id, key, multipart_id }
+        self.store
+            .upload_part(&key, &multipart_id, 1, part)
+            .await
+            .expect("sent");
+        Begun {
+            id,
+            key,
+            multipart_id,
+        }
     }
 
     async fn finish(&self, upload: &Begun) {
         let part = Bytes::from_static(b"RIFF");
-        let tag = self.store.upload_part(&upload.key, &upload.multipart_id, 1, part).await;
-        let made = self.store.complete(&upload.key, &upload.multipart_id, vec![tag.expect("sent")]);
+        let tag = self
+            .store
+            .upload_part(&upload.key, &upload.multipart_id, 1, part)
+            .await;
+        let made = self
+            .store
+            .complete(&upload.key, &upload.multipart_id, vec![tag.expect("sent")]);
         made.await.expect("made");
         let user = Principal::User(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
@@ -86,12 +120,16 @@ impl Bench {
 
     async fn sweep_at(&self, now: Timestamp) -> Swept {
         let db = self.harness.db(Process::Maintenance);
-        sweep(&db, &self.store, now, SILENT_FOR).await.expect("swept")
+        sweep(&db, &self.store, now, SILENT_FOR)
+            .await
+            .expect("swept")
     }
 
     async fn rows(&self) -> i64 {
         let mut admin = self.harness.admin().await;
-        let rows = sqlx::query_scalar("select count(*) from uploads").fetch_one(&mut admin).await;
+        let rows = sqlx::query_scalar("select count(*) from uploads")
+            .fetch_one(&mut admin)
+            .await;
         rows.expect("Postgres answers")
     }
 }
@@ -109,12 +147,24 @@ async fn a_silent_upload_is_removed_and_a_running_one_is_not() {
     let bench = Bench::start().await;
     let upload = bench.begun().await;
     assert_eq!(bench.sweep_at(Timestamp::now()).await, Swept::default());
-    let parts = bench.store.parts(&upload.key, &upload.multipart_id).await.expect("open");
+    let parts = bench
+        .store
+        .parts(&upload.key, &upload.multipart_id)
+        .await
+        .expect("open");
     assert_eq!(parts, [1]);
 
     let swept = bench.sweep_at(later(SILENT_FOR * 2)).await;
-    assert_eq!(swept, Swept { abandoned: 1, removed: 1 });
-    assert!(is_gone(bench.store.parts(&upload.key, &upload.multipart_id).await));
+    assert_eq!(
+        swept,
+        Swept {
+            abandoned: 1,
+            removed: 1
+        }
+    );
+    assert!(is_gone(
+        bench.store.parts(&upload.key, &upload.multipart_id).await
+    ));
     assert!(is_gone(bench.store.head(&upload.key).await));
     assert_eq!(bench.rows().await, 0);
     bench.harness.finish().await;
@@ -125,13 +175,34 @@ async fn an_object_whose_commit_failed_is_removed() {
     let bench = Bench::start().await;
     let upload = bench.begun().await;
     let part = Bytes::from_static(b"RIFF");
-    let tag = bench.store.upload_part(&upload.key, &upload.multipart_id, 1, part).await;
+    let tag = bench
+        .store
+        .upload_part(&upload.key, &upload.multipart_id, 1, part)
+        .await;
     let tags = vec![tag.expect("sent")];
-    bench.store.complete(&upload.key, &upload.multipart_id, tags).await.expect("made");
-    assert_eq!(bench.store.head(&upload.key).await.expect("there").size_bytes, 4);
+    bench
+        .store
+        .complete(&upload.key, &upload.multipart_id, tags)
+        .await
+        .expect("made");
+    assert_eq!(
+        bench
+            .store
+            .head(&upload.key)
+            .await
+            .expect("there")
+            .size_bytes,
+        4
+    );
 
     let swept = bench.sweep_at(later(SILENT_FOR * 2)).await;
-    assert_eq!(swept, Swept { abandoned: 1, removed: 1 });
+    assert_eq!(
+        swept,
+        Swept {
+            abandoned: 1,
+            removed: 1
+        }
+    );
     assert!(is_gone(bench.store.head(&upload.key).await));
     bench.harness.finish().await;
 }
@@ -141,9 +212,15 @@ async fn what_a_finished_upload_made_stays() {
     let bench = Bench::start().await;
     let upload = bench.begun().await;
     bench.finish(&upload).await;
-    assert_eq!(bench.sweep_at(later(SILENT_FOR * 2)).await, Swept::default());
+    assert_eq!(
+        bench.sweep_at(later(SILENT_FOR * 2)).await,
+        Swept::default()
+    );
     assert_eq!(bench.rows().await, 1, "its key is still known");
-    assert_eq!(bench.sweep_at(later(Duration::from_hours(25))).await, Swept::default());
+    assert_eq!(
+        bench.sweep_at(later(Duration::from_hours(25))).await,
+        Swept::default()
+    );
     assert_eq!(bench.rows().await, 0);
     assert!(bench.store.head(&upload.key).await.is_ok());
     bench.harness.finish().await;
@@ -155,7 +232,13 @@ async fn while_the_store_is_down_the_row_stays() {
     let upload = bench.begun().await;
     bench.s3.stop().await;
     let swept = bench.sweep_at(later(SILENT_FOR * 2)).await;
-    assert_eq!(swept, Swept { abandoned: 1, removed: 0 });
+    assert_eq!(
+        swept,
+        Swept {
+            abandoned: 1,
+            removed: 0
+        }
+    );
     assert_eq!(bench.rows().await, 1, "the next sweep finds {}", upload.key);
     bench.harness.finish().await;
 }

@@ -31,7 +31,11 @@ pub struct StoreRecording {
 impl StoreRecording {
     /// `max_audio` is the longest recording that is accepted, by its decoded length.
     pub fn new(db: Db, store: ObjectStore, max_audio: Duration) -> Self {
-        Self { db, store, max_audio }
+        Self {
+            db,
+            store,
+            max_audio,
+        }
     }
 
     async fn begin(&self) -> Result<Tx, sqlx::Error> {
@@ -42,7 +46,10 @@ impl StoreRecording {
     async fn probe(&self, recording: &Recording, context: &Context) -> Result<Probed, Failure> {
         let file = tempfile::tempfile().context("a temporary file")?;
         let mut file = tokio::fs::File::from_std(file);
-        let len = self.store.download(&recording.object_key, &mut file).await?;
+        let len = self
+            .store
+            .download(&recording.object_key, &mut file)
+            .await?;
         if i64::try_from(len)? != recording.size_bytes {
             return Err(damaged());
         }
@@ -68,7 +75,11 @@ impl StoreRecording {
             return Ok(Vec::new());
         };
         let published = follow(&mut tx, &session, &recording).await?;
-        let facts: Vec<Fact> = published.iter().cloned().map(Published::into_fact).collect();
+        let facts: Vec<Fact> = published
+            .iter()
+            .cloned()
+            .map(Published::into_fact)
+            .collect();
         timeline::record(&mut tx, &session, &facts).await?;
         tx.commit().await?;
         Ok(published)
@@ -146,7 +157,12 @@ async fn follow(
     if session.auto_transcribe {
         let generation = generation(tx, session, recording).await?;
         transcriptions::request(tx, session, recording_id, generation).await?;
-        let requested = TranscriptionRequested { session_id, recording_id, generation, run: 1 };
+        let requested = TranscriptionRequested {
+            session_id,
+            recording_id,
+            generation,
+            run: 1,
+        };
         published.push(requested.into());
     }
     Ok(published)
@@ -160,7 +176,10 @@ async fn generation(
     recording: &Recording,
 ) -> Result<i32, sqlx::Error> {
     let asked = transcriptions::of_session(tx, session.session_id).await?;
-    if let Some(first) = asked.iter().find(|asked| asked.recording_id == recording.id) {
+    if let Some(first) = asked
+        .iter()
+        .find(|asked| asked.recording_id == recording.id)
+    {
         return Ok(first.generation);
     }
     let written = transcripts::newest_generation(tx, session.session_id).await?;

@@ -47,11 +47,20 @@ impl Bench {
         .handler(StoreRecording::new(db, store.clone(), max_audio));
         let (shutdown, mut running) = (Shutdown::new(), JoinSet::new());
         running.spawn(worker.run(shutdown.clone()));
-        Self { harness, store, seeded, shutdown, running }
+        Self {
+            harness,
+            store,
+            seeded,
+            shutdown,
+            running,
+        }
     }
 
     async fn put(&self, bytes: &'static [u8]) {
-        self.store.put(KEY, "audio/wav", Bytes::from_static(bytes)).await.expect("stored");
+        self.store
+            .put(KEY, "audio/wav", Bytes::from_static(bytes))
+            .await
+            .expect("stored");
     }
 
     /// A recording whose row says that `bytes` were sent.
@@ -80,7 +89,11 @@ impl Bench {
         let role = Principal::Worker(WorkerRole::Storage);
         let mut tx = self.harness.begin(Process::Storage, role).await;
         let asked = transcriptions::of_session(&mut tx, self.seeded.session_id).await;
-        asked.expect("a query").iter().map(|asked| asked.generation).collect()
+        asked
+            .expect("a query")
+            .iter()
+            .map(|asked| asked.generation)
+            .collect()
     }
 
     /// How often the broker handed messages to the handler, and messages of a type on the stream.
@@ -118,7 +131,13 @@ impl Bench {
     }
 
     async fn published(&self, event_type: &str) -> usize {
-        let stream = self.harness.bus.jetstream().get_stream("EVENTS").await.expect("there");
+        let stream = self
+            .harness
+            .bus
+            .jetstream()
+            .get_stream("EVENTS")
+            .await
+            .expect("there");
         let last = stream.cached_info().state.last_sequence;
         let prefix = format!("events.{event_type}.");
         let mut count = 0;
@@ -147,12 +166,18 @@ async fn a_recording_is_checked_probed_and_stored() {
     bench.handled().await;
     let recording = bench.recording(&uploaded).await;
     assert_eq!(recording.state, "stored");
-    assert_eq!((recording.channels, recording.sample_rate_hz), (Some(1), Some(16_000)));
+    assert_eq!(
+        (recording.channels, recording.sample_rate_hz),
+        (Some(1), Some(16_000))
+    );
     let duration_ms = recording.duration_ms.expect("probed");
     assert!((43_000..46_000).contains(&duration_ms), "{duration_ms}");
     let session = bench.session().await;
     assert_eq!(session.stages.recording.state, Phase::Done);
-    assert_eq!((session.status, bench.asked().await), (Status::Recorded, vec![1]));
+    assert_eq!(
+        (session.status, bench.asked().await),
+        (Status::Recorded, vec![1])
+    );
     assert_eq!(bench.published("recording.stored").await, 1);
     assert_eq!(bench.published("transcription.requested").await, 1);
     assert_eq!(bench.harness.dead().await, 0);
@@ -173,7 +198,10 @@ async fn delivered_twice_it_is_stored_once() {
     bench.handled().await;
     assert_eq!(bench.deliveries().await, 2);
     let second = bench.recording(&uploaded).await;
-    assert_eq!((second.duration_ms, second.state), (first.duration_ms, first.state));
+    assert_eq!(
+        (second.duration_ms, second.state),
+        (first.duration_ms, first.state)
+    );
     assert_eq!(bench.asked().await, [1]);
     assert_eq!(bench.published("recording.stored").await, 1);
     assert_eq!(bench.published("transcription.requested").await, 1);
@@ -191,12 +219,17 @@ async fn an_object_that_is_not_there_yet_is_tried_again() {
         let retries = sqlx::query_scalar::<_, i32>("select retries from delivery_failures")
             .fetch_optional(&mut admin)
             .await;
-        retries.expect("Postgres answers").is_some_and(|retries| retries >= 1)
+        retries
+            .expect("Postgres answers")
+            .is_some_and(|retries| retries >= 1)
     })
     .await;
     bench.put(CALL).await;
     bench.handled().await;
-    assert!(bench.deliveries().await >= 2, "delivered again by the broker");
+    assert!(
+        bench.deliveries().await >= 2,
+        "delivered again by the broker"
+    );
     assert_eq!(bench.recording(&uploaded).await.state, "stored");
     assert_eq!(bench.asked().await, [1]);
     assert_eq!(bench.harness.dead().await, 0);
@@ -222,12 +255,18 @@ async fn what_is_no_audio_or_not_what_was_sent_is_refused() {
         let uploaded = bench.uploaded(sent).await;
         seed::publish(&bench.harness, &uploaded).await;
         bench.handled().await;
-        eventually("a dead letter", || async { bench.harness.dead().await == 1 }).await;
+        eventually("a dead letter", || async {
+            bench.harness.dead().await == 1
+        })
+        .await;
         assert_eq!(bench.recording(&uploaded).await.state, "failed");
         let session = bench.session().await;
         assert_eq!(session.status, Status::Failed);
         let stage = &session.stages.recording;
-        assert_eq!((stage.state, stage.reason.as_deref()), (Phase::Failed, Some(reason)));
+        assert_eq!(
+            (stage.state, stage.reason.as_deref()),
+            (Phase::Failed, Some(reason))
+        );
         assert_eq!(bench.published("recording.failed").await, 1);
         assert_eq!(bench.deliveries().await, 1, "refused at once");
         assert_eq!(bench.asked().await, [0; 0]);
