@@ -1,8 +1,9 @@
-//! `aftercall provision`: what Postgres and NATS need before the first process starts.
+//! `aftercall provision`: what Postgres, NATS and S3 need before the first process starts.
 
 use aftercall::bus::{Bus, Parameters};
-use aftercall::config::{Env, Maintenance, Nats, Passwords, Provisioning};
+use aftercall::config::{self, Env, Maintenance, Nats, Passwords, Provisioning};
 use aftercall::db::provision::{Process, provision};
+use aftercall::providers::object_store::ObjectStore;
 use anyhow::Context;
 use secrecy::SecretString;
 
@@ -10,6 +11,7 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
     let settings = Provisioning::read(env)?;
     let nats = Nats::read(env)?;
     let maintenance = Maintenance::read(env)?;
+    let object_store = config::ObjectStore::read(env)?;
     let parameters = Parameters {
         replicas: maintenance.nats_replicas,
         duplicate_window: maintenance.nats_duplicate_window,
@@ -36,6 +38,13 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
         println!("NATS: updated {name}");
     }
     println!("NATS: streams and consumers are up to date");
+
+    let store = ObjectStore::connect(&object_store).await?;
+    store
+        .ensure_bucket()
+        .await
+        .context("the bucket could not be made")?;
+    println!("S3: the bucket {} is there", object_store.bucket);
     Ok(())
 }
 
