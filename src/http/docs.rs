@@ -115,7 +115,9 @@ mod tests {
     #[test]
     fn the_vendored_script_is_the_one_that_is_named() {
         let digest = Sha256::digest(REDOC_SCRIPT.as_bytes());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert!(
             include_str!("assets/redoc/README.md").contains(&digest),
             "{digest}"

@@ -40,7 +40,7 @@ const STREAMING: [&str; 3] = ["/upload-recording", "/audio", "/events"];
 /// Routes that probes ask every few seconds; their log lines are for debugging.
 const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// How long a browser may remember the answer to a preflight.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 
 /// Puts the layers around all routes.
 pub fn around(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
