@@ -19,6 +19,7 @@ use super::AppState;
 use super::openapi::document;
 use super::problem::ApiError;
 use super::system::not_found;
+use crate::config;
 
 const SWAGGER: &str = include_str!("assets/swagger.html");
 const REDOC: &str = include_str!("assets/redoc.html");
@@ -41,7 +42,7 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .route(
             "/openapi.json",
-            get(move |state| openapi(written.clone(), state)),
+            get(async move |State(state): State<AppState>| openapi(&written, &state.config.http)),
         )
         .route("/docs", get(|| async { page(SWAGGER) }))
         .route(
@@ -52,14 +53,11 @@ pub fn router() -> Router<AppState> {
         .route("/redoc/redoc.standalone.js", get(redoc_script))
 }
 
-async fn openapi(
-    written: Arc<OnceLock<Bytes>>,
-    State(state): State<AppState>,
-) -> Result<Response, ApiError> {
+fn openapi(written: &OnceLock<Bytes>, config: &config::Http) -> Result<Response, ApiError> {
     if let Some(bytes) = written.get() {
         return Ok(json(bytes.clone()));
     }
-    let bytes = serde_json::to_vec(&document(&state.config.http)).map_err(anyhow::Error::from)?;
+    let bytes = serde_json::to_vec(&document(config)).map_err(anyhow::Error::from)?;
     Ok(json(written.get_or_init(|| bytes.into()).clone()))
 }
 
