@@ -34,18 +34,26 @@ pub async fn serve(
     shutdown: &Shutdown,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HTTP2_PING);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     while let Some(stream) = accept(&listener, shutdown.soft()).await {
         while connections.try_join_next().is_some() {}
         let begun = CancellationToken::new();
         let begins = begun.clone();
-        let service = router.clone().map_request(move |request: Request<Incoming>| {
-            begins.cancel();
-            request
-        });
+        let service = router
+            .clone()
+            .map_request(move |request: Request<Incoming>| {
+                begins.cancel();
+                request
+            });
         let io = TokioIo::new(stream);
         let connection =
             builder.serve_connection_with_upgrades(io, TowerToHyperService::new(service));

@@ -28,14 +28,22 @@ async fn start() -> Running {
         go.notified().await;
         "done"
     };
-    let router = Router::new().route("/", get(|| async { "hello" })).route("/slow", get(slow));
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/slow", get(slow));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     let mut server = JoinSet::new();
     server.spawn(async move { serve(listener, router, LIMIT, &stop).await });
-    Running { address, shutdown, entered, release, server }
+    Running {
+        address,
+        shutdown,
+        entered,
+        release,
+        server,
+    }
 }
 
 /// What the server says to these bytes until it closes.
@@ -51,15 +59,32 @@ async fn talk(address: std::net::SocketAddr, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn whoever_dawdles_is_cut_off() {
     let running = start().await;
-    for bytes in [&b""[..], b"G", b"P", b"GET / HTTP/1.1\r\nHost: x\r\nX-", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for bytes in [
+        &b""[..],
+        b"G",
+        b"P",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
         let started = Instant::now();
         let answer = talk(running.address, bytes).await;
         assert!(!answer.contains("hello"));
         let took = started.elapsed();
-        assert!(took < LIMIT * 10, "{:?} took {took:?}", String::from_utf8_lossy(bytes));
+        assert!(
+            took < LIMIT * 10,
+            "{:?} took {took:?}",
+            String::from_utf8_lossy(bytes)
+        );
     }
-    let answer = talk(running.address, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+    let answer = talk(
+        running.address,
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -73,7 +98,10 @@ async fn a_stop_finishes_what_runs() {
     running.release.notify_one();
     assert!(client.join_next().await.unwrap().unwrap().ends_with("done"));
     running.server.join_next().await.unwrap().unwrap();
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]

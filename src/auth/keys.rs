@@ -53,7 +53,9 @@ pub(super) fn load(dir: &Path) -> Result<Vec<Key>, KeyError> {
     make_first(dir)?;
     let keys = read_all(dir)?;
     if keys.is_empty() {
-        return Err(KeyError::Missing { dir: dir.to_owned() });
+        return Err(KeyError::Missing {
+            dir: dir.to_owned(),
+        });
     }
     Ok(keys)
 }
@@ -62,7 +64,9 @@ impl Key {
     pub(super) fn of(pair: &SigningKey) -> Self {
         let x = URL_SAFE_NO_PAD.encode(pair.verifying_key().as_bytes());
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        let der = version_1(pair).to_pkcs8_der().expect("32 bytes always fit into PKCS#8");
+        let der = version_1(pair)
+            .to_pkcs8_der()
+            .expect("32 bytes always fit into PKCS#8");
         Self {
             id: URL_SAFE_NO_PAD.encode(Sha256::digest(canonical.as_bytes())),
             signing: EncodingKey::from_ed_der(der.as_bytes()),
@@ -83,47 +87,73 @@ fn read_all(dir: &Path) -> Result<Vec<Key>, KeyError> {
         let path = entry.map_err(io_error(dir))?.path();
         if path.extension().is_some_and(|extension| extension == "pem") {
             let modified = fs::metadata(&path).and_then(|file| file.modified());
-            found.push((modified.map_err(io_error(&path))?, path.clone(), read(&path)?));
+            found.push((
+                modified.map_err(io_error(&path))?,
+                path.clone(),
+                read(&path)?,
+            ));
         }
     }
     // Files of one age, as a restored backup has them, still have one order everywhere.
-    found.sort_by(|(a_time, a_path, _), (b_time, b_path, _)| (a_time, a_path).cmp(&(b_time, b_path)));
+    found.sort_by(|(a_time, a_path, _), (b_time, b_path, _)| {
+        (a_time, a_path).cmp(&(b_time, b_path))
+    });
     Ok(found.into_iter().map(|(_, _, key)| key).collect())
 }
 
 fn read(path: &Path) -> Result<Key, KeyError> {
     let pem = fs::read_to_string(path).map_err(io_error(path))?;
-    let pair = SigningKey::from_pkcs8_pem(pem.trim())
-        .map_err(|_| KeyError::Malformed { path: path.to_owned() })?;
+    let pair = SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| KeyError::Malformed {
+        path: path.to_owned(),
+    })?;
     Ok(Key::of(&pair))
 }
 
 fn make_first(dir: &Path) -> Result<(), KeyError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io_error(dir))?;
     let pair = SigningKey::from_bytes(&rand::random());
-    let pem = version_1(&pair).to_pkcs8_pem(LineEnding::LF).expect("32 bytes always fit into PKCS#8");
+    let pem = version_1(&pair)
+        .to_pkcs8_pem(LineEnding::LF)
+        .expect("32 bytes always fit into PKCS#8");
     let draft = dir.join(format!(".{}.draft", uuid::Uuid::new_v4()));
-    let linked = write(&draft, pem.as_bytes()).and_then(|()| fs::hard_link(&draft, dir.join(FIRST)));
+    let linked =
+        write(&draft, pem.as_bytes()).and_then(|()| fs::hard_link(&draft, dir.join(FIRST)));
     fs::remove_file(&draft).map_err(io_error(&draft))?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error(dir)(error)),
-        _ => File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(dir)),
+        _ => File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(io_error(dir)),
     }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 /// Without the public half: what `openssl genpkey` writes, and what jsonwebtoken reads.
 fn version_1(pair: &SigningKey) -> KeypairBytes {
-    KeypairBytes { secret_key: pair.to_bytes(), public_key: None }
+    KeypairBytes {
+        secret_key: pair.to_bytes(),
+        public_key: None,
+    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
-    move |source| KeyError::Io { path: path.to_owned(), source }
+    move |source| KeyError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -153,7 +183,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let found: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| ids(dir.path()))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         assert!(found.iter().all(|ids| ids == &found[0]), "{found:?}");
     }
@@ -173,7 +206,10 @@ mod tests {
     #[test]
     fn a_file_that_is_no_key_stops_the_start() {
         let dir = tempfile::tempdir().unwrap();
-        for text in ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        for text in [
+            "",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
             fs::write(dir.path().join("x.pem"), text).unwrap();
             assert!(matches!(load(dir.path()), Err(KeyError::Malformed { .. })));
         }
@@ -181,7 +217,9 @@ mod tests {
 
     #[test]
     fn the_thumbprint_is_the_one_of_rfc_8037() {
-        let secret = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let secret = URL_SAFE_NO_PAD
+            .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+            .unwrap();
         let key = Key::of(&SigningKey::from_bytes(&secret.try_into().unwrap()));
         assert_eq!(key.x, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         assert_eq!(key.id, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");

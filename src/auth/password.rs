@@ -103,13 +103,30 @@ mod tests {
     async fn only_the_password_of_the_hash_matches() {
         let passwords = Passwords::new();
         let hash = passwords.hash(secret("correct horse")).await.unwrap();
-        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(passwords.verify(secret("correct horse"), Some(hash.clone())).await.unwrap());
+        assert!(
+            hash.expose_secret()
+                .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
+        );
+        assert!(
+            passwords
+                .verify(secret("correct horse"), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
         for wrong in ["", "correct hors", "Correct horse", "correct horse "] {
-            assert!(!passwords.verify(secret(wrong), Some(hash.clone())).await.unwrap());
+            assert!(
+                !passwords
+                    .verify(secret(wrong), Some(hash.clone()))
+                    .await
+                    .unwrap()
+            );
         }
         let again = passwords.hash(secret("correct horse")).await.unwrap();
-        assert_ne!(hash.expose_secret(), again.expose_secret(), "every hash has its salt");
+        assert_ne!(
+            hash.expose_secret(),
+            again.expose_secret(),
+            "every hash has its salt"
+        );
     }
 
     #[tokio::test]
@@ -120,7 +137,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_hash_is_an_error_and_not_a_mismatch() {
-        let broken = Passwords::new().verify(secret("x"), Some(secret("plain text"))).await;
+        let broken = Passwords::new()
+            .verify(secret("x"), Some(secret("plain text")))
+            .await;
         assert!(matches!(broken, Err(PasswordError::Hash(_))));
     }
 }

@@ -76,7 +76,10 @@ impl Tokens {
                 })
             })
             .collect();
-        let verifying = keys.iter().map(|key| (key.id.clone(), key.verifying.clone())).collect();
+        let verifying = keys
+            .iter()
+            .map(|key| (key.id.clone(), key.verifying.clone()))
+            .collect();
         let newest = keys.pop().expect("there is at least one key");
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
@@ -123,15 +126,17 @@ impl Tokens {
         let key = header.kid.as_deref().and_then(|id| self.verifying.get(id));
         let key = key.ok_or(TokenError::Unsigned)?;
         let decoded = jsonwebtoken::decode::<Claims>(token, key, &self.validation);
-        decoded.map(|token| token.claims.sub).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => TokenError::Expired,
-            ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Unsigned,
-            ErrorKind::InvalidIssuer
-            | ErrorKind::InvalidAudience
-            | ErrorKind::ImmatureSignature
-            | ErrorKind::MissingRequiredClaim(_) => TokenError::Foreign,
-            _ => TokenError::Malformed,
-        })
+        decoded
+            .map(|token| token.claims.sub)
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => TokenError::Expired,
+                ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Unsigned,
+                ErrorKind::InvalidIssuer
+                | ErrorKind::InvalidAudience
+                | ErrorKind::ImmatureSignature
+                | ErrorKind::MissingRequiredClaim(_) => TokenError::Foreign,
+                _ => TokenError::Malformed,
+            })
     }
 
     /// The public keys as a JSON Web Key Set.

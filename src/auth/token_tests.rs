@@ -35,7 +35,12 @@ impl Forge {
         let tokens = Tokens::load(&settings(&dir)).unwrap();
         let pem = std::fs::read_to_string(dir.path().join("first.pem")).unwrap();
         let pair = SigningKey::from_pkcs8_pem(&pem).unwrap();
-        Self { tokens, pair, user: UserId::generate(), _dir: dir }
+        Self {
+            tokens,
+            pair,
+            user: UserId::generate(),
+            _dir: dir,
+        }
     }
 
     fn header(&self) -> Value {
@@ -68,7 +73,11 @@ impl Forge {
 
     fn without(&self, part: &str, name: &str) -> String {
         let (mut header, mut claims) = (self.header(), self.claims());
-        let part = if part == "header" { &mut header } else { &mut claims };
+        let part = if part == "header" {
+            &mut header
+        } else {
+            &mut claims
+        };
         part.as_object_mut().unwrap().remove(name).unwrap();
         self.sign(&header, &claims)
     }
@@ -87,7 +96,11 @@ fn what_is_issued_is_believed() {
     assert_eq!(issued.expires_in, 60);
     assert_eq!(forge.tokens.verify(&issued.token), Ok(forge.user));
     let by_hand = forge.sign(&forge.header(), &forge.claims());
-    assert_eq!(forge.tokens.verify(&by_hand), Ok(forge.user), "the forgeries differ in one thing");
+    assert_eq!(
+        forge.tokens.verify(&by_hand),
+        Ok(forge.user),
+        "the forgeries differ in one thing"
+    );
 }
 
 #[test]
@@ -98,12 +111,18 @@ fn a_key_that_no_longer_signs_still_verifies() {
     let (first, second) = (dir.path().join("first.pem"), dir.path().join("second.pem"));
     let other = tempfile::tempdir().unwrap();
     Tokens::load(&settings(&other)).unwrap();
-    std::fs::File::open(&first).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    std::fs::File::open(&first)
+        .unwrap()
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
     std::fs::copy(other.path().join("first.pem"), second).unwrap();
     let new = Tokens::load(&settings(&dir)).unwrap();
     assert_eq!(new.verify(&old.issue(user).token), Ok(user));
     assert_ne!(new.key_id, old.key_id);
-    assert_eq!(old.verify(&new.issue(user).token), Err(TokenError::Unsigned));
+    assert_eq!(
+        old.verify(&new.issue(user).token),
+        Err(TokenError::Unsigned)
+    );
     assert_eq!(new.jwks()["keys"].as_array().unwrap().len(), 2);
 }
 
@@ -112,7 +131,12 @@ fn public_keys_show_nothing_private() {
     let forge = Forge::open();
     let key = &forge.tokens.jwks()["keys"][0];
     assert_eq!(key["kid"], forge.tokens.key_id);
-    let mut names: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut names: Vec<_> = key
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x"]);
 }
@@ -135,19 +159,40 @@ fn forged_headers_are_refused() {
         ("alg HS256", forge.with_header("alg", json!("HS256"))),
         ("alg RS256", forge.with_header("alg", json!("RS256"))),
         ("alg ES256", forge.with_header("alg", json!("ES256"))),
-        ("alg in lower case", forge.with_header("alg", json!("eddsa"))),
+        (
+            "alg in lower case",
+            forge.with_header("alg", json!("eddsa")),
+        ),
         ("no alg", forge.without("header", "alg")),
         ("typ JWT", forge.with_header("typ", json!("JWT"))),
         ("no typ", forge.without("header", "typ")),
-        ("typ of a refresh token", forge.with_header("typ", json!("rt+jwt"))),
+        (
+            "typ of a refresh token",
+            forge.with_header("typ", json!("rt+jwt")),
+        ),
         ("no kid", forge.without("header", "kid")),
         ("unknown kid", forge.with_header("kid", json!("other"))),
-        ("kid as a path", forge.with_header("kid", json!("../first.pem"))),
+        (
+            "kid as a path",
+            forge.with_header("kid", json!("../first.pem")),
+        ),
         ("kid as a number", forge.with_header("kid", json!(7))),
-        ("critical extension", forge.with_header("crit", json!(["b64"]))),
-        ("another key", sign_with(&stranger, &forge.header(), &forge.claims())),
-        ("brings its key", sign_with(&stranger, &own_key, &forge.claims())),
-        ("brings a short key", sign_with(&stranger, &short_key, &forge.claims())),
+        (
+            "critical extension",
+            forge.with_header("crit", json!(["b64"])),
+        ),
+        (
+            "another key",
+            sign_with(&stranger, &forge.header(), &forge.claims()),
+        ),
+        (
+            "brings its key",
+            sign_with(&stranger, &own_key, &forge.claims()),
+        ),
+        (
+            "brings a short key",
+            sign_with(&stranger, &short_key, &forge.claims()),
+        ),
     ];
     for (what, token) in cases {
         assert!(forge.tokens.verify(&token).is_err(), "{what}");
@@ -164,7 +209,10 @@ fn forged_claims_are_refused() {
         ("exp as text", forge.with_claim("exp", json!("tomorrow"))),
         ("negative exp", forge.with_claim("exp", json!(-1))),
         ("not yet", forge.with_claim("nbf", json!(now + 600))),
-        ("another issuer", forge.with_claim("iss", json!("https://example.org"))),
+        (
+            "another issuer",
+            forge.with_claim("iss", json!("https://example.org")),
+        ),
         ("no issuer", forge.without("claims", "iss")),
         ("another audience", forge.with_claim("aud", json!("other"))),
         ("no audience", forge.without("claims", "aud")),
@@ -188,7 +236,14 @@ fn mangled_tokens_are_refused() {
     let signature = URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
     let mut flipped = signature.clone();
     flipped[0] ^= 1;
-    let resigned = |bytes: &[u8]| format!("{}.{}.{}", parts[0], parts[1], URL_SAFE_NO_PAD.encode(bytes));
+    let resigned = |bytes: &[u8]| {
+        format!(
+            "{}.{}.{}",
+            parts[0],
+            parts[1],
+            URL_SAFE_NO_PAD.encode(bytes)
+        )
+    };
     let cases = [
         ("empty", String::new()),
         ("dots", "..".to_owned()),
@@ -199,9 +254,18 @@ fn mangled_tokens_are_refused() {
         ("other claims under the signature", swapped),
         ("a flipped bit", resigned(&flipped)),
         ("a short signature", resigned(&signature[..63])),
-        ("a long signature", resigned(&[&signature[..], &[0]].concat())),
-        ("claims that are no JSON", format!("{}.AAAA.{}", parts[0], parts[2])),
-        ("header that is no JSON", format!("AAAA.{}.{}", parts[1], parts[2])),
+        (
+            "a long signature",
+            resigned(&[&signature[..], &[0]].concat()),
+        ),
+        (
+            "claims that are no JSON",
+            format!("{}.AAAA.{}", parts[0], parts[2]),
+        ),
+        (
+            "header that is no JSON",
+            format!("AAAA.{}.{}", parts[1], parts[2]),
+        ),
         ("padding", format!("{token}=")),
         ("a space", format!("{token} ")),
         ("huge", "A".repeat(1 << 20)),

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -22,11 +22,7 @@ type Seen = Arc<Mutex<Vec<BTreeMap<String, String>>>>;
 
 /// A server that runs as long as the set of tasks.
 async fn serve(router: Router) -> (Client, JoinSet<()>) {
-    static TLS: Once = Once::new();
-    TLS.call_once(|| {
-        let installed = rustls::crypto::ring::default_provider().install_default();
-        installed.expect("no other provider");
-    });
+    crate::lifecycle::install_tls();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();

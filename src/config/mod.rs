@@ -13,7 +13,7 @@ mod workers;
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Auth, Http, Registration, Sessions};
 pub use servers::{Database, Nats, ObjectStore, Passwords, Provisioning};
-pub use workers::{Maintenance, Transcription, Worker};
+pub use workers::{Maintenance, Storage, Transcription, Worker};
 
 /// What every process has.
 #[derive(Clone, Debug)]

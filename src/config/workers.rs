@@ -28,6 +28,14 @@ pub struct Transcription {
     pub max_audio: Duration,
 }
 
+/// How recordings are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage {
+    /// Longest recording that is accepted, by its decoded length: what is never transcribed is not
+    /// stored either.
+    pub max_audio: Duration,
+}
+
 /// How the maintenance jobs run.
 #[derive(Clone, Debug)]
 pub struct Maintenance {
@@ -64,6 +72,14 @@ impl Transcription {
             api_key: env.optional_secret("TRANSCRIPTION_API_KEY"),
             model: env.text("TRANSCRIPTION_MODEL")?,
             language: env.optional("TRANSCRIPTION_LANGUAGE"),
+            max_audio: env.seconds("TRANSCRIPTION_MAX_AUDIO_SECONDS")?,
+        })
+    }
+}
+
+impl Storage {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
             max_audio: env.seconds("TRANSCRIPTION_MAX_AUDIO_SECONDS")?,
         })
     }

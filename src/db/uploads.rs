@@ -1,5 +1,7 @@
 //! Uploads in progress: the row that precedes the first byte in the object store.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Tx;
@@ -63,16 +65,17 @@ pub async fn by_key(
     .await
 }
 
-/// Notes the multipart upload of the object store.
-pub async fn set_multipart(tx: &mut Tx, id: Uuid, multipart_id: &str) -> Result<(), sqlx::Error> {
+/// Notes the multipart upload of the object store; answers whether the upload is still running.
+pub async fn set_multipart(tx: &mut Tx, id: Uuid, multipart_id: &str) -> Result<bool, sqlx::Error> {
     sqlx::query!(
-        "update uploads set multipart_id = $2, active_at = clock_timestamp() where id = $1",
+        "update uploads set multipart_id = $2, active_at = clock_timestamp()
+        where id = $1 and state = 'running'",
         id,
         multipart_id,
     )
     .execute(&mut **tx)
     .await
-    .map(|_| ())
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// Notes that bytes still arrive; answers whether the upload is still running.
@@ -109,6 +112,23 @@ pub async fn abandon(tx: &mut Tx, id: Uuid) -> Result<bool, sqlx::Error> {
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Gives an upload up if it has been silent for so long; answers whether it was.
+pub async fn abandon_if_silent(
+    tx: &mut Tx,
+    id: Uuid,
+    silent_for: Duration,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "update uploads set state = 'abandoned' where id = $1 and state = 'running'
+            and active_at < clock_timestamp() - make_interval(secs => $2)",
+        id,
+        silent_for.as_secs_f64(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
 /// Gives up uploads that have been silent since `before`, so that none of them can still finish.
 pub async fn abandon_silent(tx: &mut Tx, before: Timestamp) -> Result<u64, sqlx::Error> {
     sqlx::query!(
@@ -138,4 +158,15 @@ pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), sqlx::Error> {
         .execute(&mut **tx)
         .await
         .map(|_| ())
+}
+
+/// Forgets uploads that finished before `before`; what they made stays. Answers how many.
+pub async fn forget_finished(tx: &mut Tx, before: Timestamp) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "delete from uploads where state = 'finished' and active_at < $1",
+        jiff_sqlx::Timestamp::from(before) as _,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|done| done.rows_affected())
 }

@@ -21,7 +21,11 @@ pub fn srt(transcript: &Transcript) -> String {
     for (number, turn) in (1..).zip(&transcript.turns) {
         let (start, end) = times(turn, ',');
         let line = one_line(&turn.text).replace("-->", "→");
-        let _ = writeln!(out, "{number}\n{start} --> {end}\n{}: {line}\n", turn.speaker);
+        let _ = writeln!(
+            out,
+            "{number}\n{start} --> {end}\n{}: {line}\n",
+            turn.speaker
+        );
     }
     out
 }
@@ -43,13 +47,21 @@ fn times(turn: &Turn, mark: char) -> (String, String) {
         format!("{h:02}:{m:02}:{s:02}{mark}{ms:03}")
     };
     // A cue must end after it starts.
-    (time(turn.start_ms), time(turn.end_ms.max(turn.start_ms + 1)))
+    (
+        time(turn.start_ms),
+        time(turn.end_ms.max(turn.start_ms + 1)),
+    )
 }
 
 /// Hours, minutes, seconds and milliseconds.
 fn clock(ms: i64) -> (i64, i64, i64, i64) {
     let ms = ms.max(0);
-    (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000)
+    (
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1_000 % 60,
+        ms % 1_000,
+    )
 }
 
 /// An empty line would end a cue.
@@ -58,7 +70,9 @@ fn one_line(text: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -94,8 +108,14 @@ mod tests {
     fn times_have_hours_and_milliseconds() {
         let one = transcript(&["Hello."]);
         assert_eq!(text(&one), "[01:02:03] speaker_0: Hello.\n");
-        assert_eq!(srt(&one), "1\n01:02:03,004 --> 01:02:04,500\nspeaker_0: Hello.\n\n");
-        assert_eq!(vtt(&one), "WEBVTT\n\n01:02:03.004 --> 01:02:04.500\n<v speaker_0>Hello.\n");
+        assert_eq!(
+            srt(&one),
+            "1\n01:02:03,004 --> 01:02:04,500\nspeaker_0: Hello.\n\n"
+        );
+        assert_eq!(
+            vtt(&one),
+            "WEBVTT\n\n01:02:03.004 --> 01:02:04.500\n<v speaker_0>Hello.\n"
+        );
     }
 
     #[test]
@@ -109,6 +129,9 @@ mod tests {
     #[test]
     fn nobody_spoke() {
         let empty = transcript(&[]);
-        assert_eq!((text(&empty), srt(&empty), vtt(&empty)), (String::new(), String::new(), "WEBVTT\n".to_owned()));
+        assert_eq!(
+            (text(&empty), srt(&empty), vtt(&empty)),
+            (String::new(), String::new(), "WEBVTT\n".to_owned())
+        );
     }
 }

@@ -142,15 +142,29 @@ impl Harness {
     /// How often the broker has delivered messages to a handler, redeliveries included.
     pub async fn deliveries(&self, handler: &str) -> u64 {
         let consumers = bus::declared().consumers;
-        let consumer = consumers.iter().find(|it| it.name() == handler).expect("a declared consumer");
-        self.consumer_info(&consumer.stream_name, handler).await.delivered.consumer_sequence
+        let consumer = consumers
+            .iter()
+            .find(|it| it.name() == handler)
+            .expect("a declared consumer");
+        self.consumer_info(&consumer.stream_name, handler)
+            .await
+            .delivered
+            .consumer_sequence
     }
 
     /// Facts of a type on the stream EVENTS.
     pub async fn published(&self, event_type: &str) -> u64 {
         let filter = format!("events.{event_type}.>");
-        let stream = self.bus.jetstream().get_stream(bus::EVENTS).await.expect("the stream EVENTS");
-        let mut subjects = stream.info_with_subjects(filter).await.expect("its subjects");
+        let stream = self
+            .bus
+            .jetstream()
+            .get_stream(bus::EVENTS)
+            .await
+            .expect("the stream EVENTS");
+        let mut subjects = stream
+            .info_with_subjects(filter)
+            .await
+            .expect("its subjects");
         let mut count = 0;
         while let Some(subject) = subjects.try_next().await.expect("a subject") {
             count += subject.1 as u64;
@@ -171,19 +185,31 @@ impl Harness {
             create trigger fault before {kind} on {table}
                 for each row execute function {table}_fault()"
         );
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.expect("a trigger");
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut admin)
+            .await
+            .expect("a trigger");
     }
 
     /// A session as its owner sees it.
     pub async fn session(&self, seeded: Seeded) -> Session {
-        let mut tx = self.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
-        sessions::get(&mut tx, seeded.session_id).await.expect("a query").expect("a session")
+        let mut tx = self
+            .begin(Process::Ingress, Principal::User(seeded.user_id))
+            .await;
+        sessions::get(&mut tx, seeded.session_id)
+            .await
+            .expect("a query")
+            .expect("a session")
     }
 
     /// The types on a session's timeline, in order.
     pub async fn timeline(&self, seeded: Seeded) -> Vec<String> {
-        let mut tx = self.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
-        let entries = timeline::after(&mut tx, seeded.session_id, 0, 1_000).await.expect("a query");
+        let mut tx = self
+            .begin(Process::Ingress, Principal::User(seeded.user_id))
+            .await;
+        let entries = timeline::after(&mut tx, seeded.session_id, 0, 1_000)
+            .await
+            .expect("a query");
         entries.into_iter().map(|entry| entry.event_type).collect()
     }
 
@@ -202,7 +228,10 @@ impl Harness {
 
     /// Waits until every handler has acknowledged everything that is there for it.
     pub async fn idle(&self) {
-        eventually("every message is acknowledged", || async { self.pending(|_| true).await == 0 }).await;
+        eventually("every message is acknowledged", || async {
+            self.pending(|_| true).await == 0
+        })
+        .await;
     }
 
     /// Waits until one handler has; others may not even run.
@@ -216,8 +245,14 @@ impl Harness {
     /// Messages that the chosen handlers have yet to acknowledge.
     async fn pending(&self, chosen: impl Fn(&str) -> bool) -> u64 {
         let mut pending = 0;
-        for consumer in bus::declared().consumers.into_iter().filter(|it| chosen(it.name())) {
-            let info = self.consumer_info(&consumer.stream_name, consumer.name()).await;
+        for consumer in bus::declared()
+            .consumers
+            .into_iter()
+            .filter(|it| chosen(it.name()))
+        {
+            let info = self
+                .consumer_info(&consumer.stream_name, consumer.name())
+                .await;
             pending += info.num_pending + info.num_ack_pending as u64;
         }
         pending

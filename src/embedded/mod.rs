@@ -12,6 +12,7 @@ pub mod error;
 pub mod fault_proxy;
 pub mod harness;
 pub mod install;
+mod known_uploads;
 pub mod logins;
 pub mod nats;
 mod ports;

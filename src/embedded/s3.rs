@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::{Error, Result};
+use super::known_uploads::KnownUploads;
 use super::ports;
 
 /// The one bucket that exists from the start.
@@ -55,6 +56,7 @@ impl S3Server {
             options.access_key_id,
             options.secret_access_key.expose_secret(),
         ));
+        builder.set_access(KnownUploads::in_dir(dir));
         let listener = listen(options.port).await?;
         let port = listener
             .local_addr()

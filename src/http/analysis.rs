@@ -16,8 +16,8 @@ use super::extract::{Answer, Caller, Id, IdempotencyKey, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::problem::{ApiError, Problem};
 use super::retry::retry_transcriptions;
-use super::shapes::Requested;
 use super::sessions;
+use super::shapes::Requested;
 use crate::db::analyses::{self, Generation};
 use crate::db::timeline::LockedSession;
 use crate::db::{Tx, recordings, transcriptions, transcripts};
@@ -85,7 +85,9 @@ pub async fn transcribe(
     };
     let (requested, facts) = transcription(&mut tx, &locked, params.new).await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
-    let answer = claim.answer(&mut tx, StatusCode::ACCEPTED, &requested).await?;
+    let answer = claim
+        .answer(&mut tx, StatusCode::ACCEPTED, &requested)
+        .await?;
     commit(&state, tx, &locked, caller, messages).await?;
     Ok(answer)
 }
@@ -118,7 +120,9 @@ pub async fn analyze(
     };
     let (requested, facts) = analysis(&mut tx, &locked, params.new).await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
-    let answer = claim.answer(&mut tx, StatusCode::ACCEPTED, &requested).await?;
+    let answer = claim
+        .answer(&mut tx, StatusCode::ACCEPTED, &requested)
+        .await?;
     commit(&state, tx, &locked, caller, messages).await?;
     Ok(answer)
 }
@@ -143,7 +147,9 @@ pub async fn get(
     let newest = generations.last();
     Ok(Json(AnalysisAnswer {
         session_id: id,
-        status: newest.map_or("pending", |newest| state_word(&newest.state)).to_owned(),
+        status: newest
+            .map_or("pending", |newest| state_word(&newest.state))
+            .to_owned(),
         analysis,
         error: newest.and_then(|newest| newest.error.clone()),
         generations: generations.into_iter().map(Into::into).collect(),
@@ -166,7 +172,9 @@ async fn transcription(
     }
     let current = session.transcript_generation;
     let asked = transcriptions::of_session(tx, id).await?;
-    let covered = stored.iter().all(|r| asked.iter().any(|t| t.recording_id == r.id));
+    let covered = stored
+        .iter()
+        .all(|r| asked.iter().any(|t| t.recording_id == r.id));
     if !new && covered {
         let again = retry_transcriptions(tx, session, current).await?;
         let done = again.is_empty() && transcripts::newest_generation(tx, id).await? >= current;
@@ -178,8 +186,12 @@ async fn transcription(
         // A recording that nobody transcribed yet joins; a new generation transcribes all again.
         if new || asked.iter().all(|t| t.recording_id != recording.id) {
             transcriptions::request(tx, session, recording.id, generation).await?;
-            let fact =
-                TranscriptionRequested { session_id: id, recording_id: recording.id, generation, run: 1 };
+            let fact = TranscriptionRequested {
+                session_id: id,
+                recording_id: recording.id,
+                generation,
+                run: 1,
+            };
             facts.push(fact.into());
         }
     }
@@ -200,20 +212,33 @@ async fn analysis(
         ));
     }
     let generations = analyses::generations(tx, id).await?;
-    let newest = generations.iter().rfind(|g| g.transcript_generation == transcript_generation);
+    let newest = generations
+        .iter()
+        .rfind(|g| g.transcript_generation == transcript_generation);
     if let Some(newest) = newest.filter(|_| !new) {
         let again = analyses::retry(tx, session.account_id, id, newest.generation).await?;
         let done = newest.state == "done";
-        return Ok((requested(newest.generation, done), again.into_iter().map(Fact::from).collect()));
+        return Ok((
+            requested(newest.generation, done),
+            again.into_iter().map(Fact::from).collect(),
+        ));
     }
     let generation = session.analysis_generation + 1;
     analyses::request(tx, session, generation, transcript_generation).await?;
-    let fact = AnalysisRequested { session_id: id, generation, run: 1, transcript_generation };
+    let fact = AnalysisRequested {
+        session_id: id,
+        generation,
+        run: 1,
+        transcript_generation,
+    };
     Ok((requested(generation, false), vec![fact.into()]))
 }
 
 fn requested(generation: i32, done: bool) -> Requested {
-    Requested { generation, status: if done { "done" } else { "running" }.to_owned() }
+    Requested {
+        generation,
+        status: if done { "done" } else { "running" }.to_owned(),
+    }
 }
 
 /// What tells one request from another under an `Idempotency-Key`: there is no body.

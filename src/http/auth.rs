@@ -1,8 +1,8 @@
 //! Register, login, who am I, and the public keys of access tokens.
 
 use axum::Json;
-use axum::extract::{Form, FromRequest, Request, State};
 use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -42,7 +42,7 @@ pub struct Registration {
 }
 
 /// What registration asks of a password.
-struct Rules {
+pub struct Rules {
     min_length: usize,
 }
 
@@ -96,16 +96,31 @@ pub async fn register(
 ) -> Result<(StatusCode, Json<SignedIn>), ApiError> {
     if state.config.auth.registration == config::Registration::Closed {
         let detail = "registration is closed".to_owned();
-        return Err(ApiError::Forbidden { code: "registration_closed", detail });
+        return Err(ApiError::Forbidden {
+            code: "registration_closed",
+            detail,
+        });
     }
-    let Registration { email, password, name } = validated(value, &state.config.auth)?;
-    let hash = state.auth.passwords.hash(password).await.map_err(anyhow::Error::from)?;
+    let Registration {
+        email,
+        password,
+        name,
+    } = validated(value, &state.config.auth)?;
+    let hash = state
+        .auth
+        .passwords
+        .hash(password)
+        .await
+        .map_err(anyhow::Error::from)?;
     let id = UserId::generate();
     let mut tx = state.db.begin(Principal::Auth).await?;
     let made = users::register(&mut tx, id, AccountId::generate(), &email, &name, &hash).await;
     made.map_err(|error| {
         ApiError::on_constraint(error, "users_email_unique", || {
-            ApiError::conflict("email_taken", "somebody has registered with this e-mail address")
+            ApiError::conflict(
+                "email_taken",
+                "somebody has registered with this e-mail address",
+            )
         })
     })?;
     tx.commit().await?;
@@ -119,7 +134,10 @@ pub async fn register(
         (PasswordForm = "application/x-www-form-urlencoded"))),
     responses((status = 200, body = SignedIn),
         (status = 401, description = "The e-mail address or the password is wrong")))]
-pub async fn login(State(state): State<AppState>, Credentials(given): Credentials) -> Answer<SignedIn> {
+pub async fn login(
+    State(state): State<AppState>,
+    Credentials(given): Credentials,
+) -> Answer<SignedIn> {
     let mut tx = state.db.begin(Principal::Auth).await?;
     let known = users::find_login(&mut tx, given.email.trim()).await?;
     tx.commit().await?;
@@ -127,7 +145,9 @@ pub async fn login(State(state): State<AppState>, Credentials(given): Credential
     let hash = known.as_ref().and_then(|login| login.password_hash.clone());
     let matches = state.auth.passwords.verify(given.password, hash).await;
     let matches = matches.map_err(anyhow::Error::from)?;
-    let login = known.filter(|login| matches && login.is_active).ok_or(ApiError::WrongCredentials)?;
+    let login = known
+        .filter(|login| matches && login.is_active)
+        .ok_or(ApiError::WrongCredentials)?;
     let user = find(&state, login.id).await?;
     Ok(sign_in(&state, user))
 }
@@ -143,7 +163,10 @@ pub async fn me(State(state): State<AppState>, caller: Caller) -> Answer<User> {
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth",
     responses((status = 200, body = serde_json::Value)))]
 pub async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, KEYS_CACHE)], Json(state.auth.tokens.jwks()))
+    (
+        [(CACHE_CONTROL, KEYS_CACHE)],
+        Json(state.auth.tokens.jwks()),
+    )
 }
 
 /// The body of a login in either form.
@@ -154,11 +177,16 @@ impl FromRequest<AppState> for Credentials {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         if !is_form(request.headers()) {
-            return Body::from_request(request, state).await.map(|body: Body<Login>| Self(body.value));
+            return Body::from_request(request, state)
+                .await
+                .map(|body: Body<Login>| Self(body.value));
         }
-        let form: Result<Form<PasswordForm>, FormRejection> = Form::from_request(request, state).await;
+        let form: Result<Form<PasswordForm>, FormRejection> =
+            Form::from_request(request, state).await;
         let Form(form) = form.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge { limit: MAX_JSON_BYTES as u64 },
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
+                limit: MAX_JSON_BYTES as u64,
+            },
             StatusCode::UNPROCESSABLE_ENTITY => {
                 ApiError::invalid("body", "send the fields username and password")
             }
@@ -167,7 +195,10 @@ impl FromRequest<AppState> for Credentials {
         if form.username.contains('\0') {
             return Err(ApiError::invalid("username", "must not contain U+0000"));
         }
-        Ok(Self(Login { email: form.username, password: form.password }))
+        Ok(Self(Login {
+            email: form.username,
+            password: form.password,
+        }))
     }
 }
 
@@ -210,9 +241,13 @@ fn validated(given: Registration, config: &config::Auth) -> Result<Registration,
         password: given.password,
         name: given.name.trim().to_owned(),
     };
-    let rules = Rules { min_length: config.password_min_length };
+    let rules = Rules {
+        min_length: config.password_min_length,
+    };
     given.validate_with(&rules).map_err(|report| {
-        let errors = report.iter().map(|(path, error)| FieldError::of(path.to_string(), error.message()));
+        let errors = report
+            .iter()
+            .map(|(path, error)| FieldError::of(path.to_string(), error.message()));
         ApiError::Invalid(errors.collect())
     })?;
     Ok(given)
@@ -221,16 +256,26 @@ fn validated(given: Registration, config: &config::Auth) -> Result<Registration,
 fn acceptable_password(password: &SecretString, rules: &Rules) -> garde::Result {
     let password = password.expose_secret();
     if password.chars().count() < rules.min_length {
-        return Err(garde::Error::new(format!("must have at least {} characters", rules.min_length)));
+        return Err(garde::Error::new(format!(
+            "must have at least {} characters",
+            rules.min_length
+        )));
     }
     if password.len() > MAX_PASSWORD_BYTES {
-        return Err(garde::Error::new(format!("must have at most {MAX_PASSWORD_BYTES} bytes")));
+        return Err(garde::Error::new(format!(
+            "must have at most {MAX_PASSWORD_BYTES} bytes"
+        )));
     }
     Ok(())
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     kind.and_then(|kind| kind.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        .is_some_and(|kind| {
+            kind.trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        })
 }

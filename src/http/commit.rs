@@ -40,7 +40,9 @@ pub async fn commit(
     if !messages.is_empty() {
         let (db, bus) = (state.db.clone(), state.bus.clone());
         let (principal, account) = (caller.principal(), session.account_id);
-        state.tasks.spawn(publish(db, bus, principal, account, messages));
+        state
+            .tasks
+            .spawn(publish(db, bus, principal, account, messages));
     }
     Ok(())
 }
@@ -57,7 +59,10 @@ async fn publish(
     for message in messages {
         let id = message.envelope.id;
         let headers = message.envelope.headers();
-        match bus.publish(&message.subject, headers, message.data, &id.to_string()).await {
+        match bus
+            .publish(&message.subject, headers, message.data, &id.to_string())
+            .await
+        {
             Ok(_) => published.push(id),
             Err(error) => {
                 tracing::warn!(%error, "event waits in the outbox");

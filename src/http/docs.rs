@@ -34,17 +34,28 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// `/openapi.json`, `/docs` and `/redoc`.
 pub fn router() -> Router<AppState> {
     let written = Arc::new(OnceLock::new());
-    let swagger = Config::from("/openapi.json").validator_url("none").persist_authorization(true);
+    let swagger = Config::from("/openapi.json")
+        .validator_url("none")
+        .persist_authorization(true);
     let swagger = Arc::new(swagger);
     Router::new()
-        .route("/openapi.json", get(move |state| openapi(written.clone(), state)))
+        .route(
+            "/openapi.json",
+            get(move |state| openapi(written.clone(), state)),
+        )
         .route("/docs", get(|| async { page(SWAGGER) }))
-        .route("/docs/{file}", get(move |file| swagger_file(swagger.clone(), file)))
+        .route(
+            "/docs/{file}",
+            get(move |file| swagger_file(swagger.clone(), file)),
+        )
         .route("/redoc", get(|| async { page(REDOC) }))
         .route("/redoc/redoc.standalone.js", get(redoc_script))
 }
 
-async fn openapi(written: Arc<OnceLock<Bytes>>, State(state): State<AppState>) -> Result<Response, ApiError> {
+async fn openapi(
+    written: Arc<OnceLock<Bytes>>,
+    State(state): State<AppState>,
+) -> Result<Response, ApiError> {
     if let Some(bytes) = written.get() {
         return Ok(json(bytes.clone()));
     }
@@ -57,11 +68,22 @@ fn json(bytes: Bytes) -> Response {
 }
 
 fn page(html: &'static str) -> Response {
-    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], html).into_response()
+    (
+        [(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)],
+        html,
+    )
+        .into_response()
 }
 
 async fn redoc_script() -> Response {
-    ([(CONTENT_TYPE, "text/javascript"), (CACHE_CONTROL, FILE_CACHE)], REDOC_SCRIPT).into_response()
+    (
+        [
+            (CONTENT_TYPE, "text/javascript"),
+            (CACHE_CONTROL, FILE_CACHE),
+        ],
+        REDOC_SCRIPT,
+    )
+        .into_response()
 }
 
 async fn swagger_file(
@@ -94,7 +116,10 @@ mod tests {
     fn the_vendored_script_is_the_one_that_is_named() {
         let digest = Sha256::digest(REDOC_SCRIPT.as_bytes());
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(include_str!("assets/redoc/README.md").contains(&digest), "{digest}");
+        assert!(
+            include_str!("assets/redoc/README.md").contains(&digest),
+            "{digest}"
+        );
     }
 
     #[test]

@@ -67,12 +67,21 @@ pub async fn follow(
     Params(params): Params<FollowParams>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let after = last_event_id(&headers)?.or(params.last_event_id).unwrap_or(0);
+    let after = last_event_id(&headers)?
+        .or(params.last_event_id)
+        .unwrap_or(0);
     let wake = state.wakes.subscribe(id);
     let mut tx = state.db.begin(caller.principal()).await?;
     sessions::read(&mut tx, id).await?;
     tx.commit().await?;
-    let reader = Reader { state, caller, id, after, wake, waiting: Vec::new().into_iter() };
+    let reader = Reader {
+        state,
+        caller,
+        id,
+        after,
+        wake,
+        waiting: Vec::new().into_iter(),
+    };
     let stream = futures::stream::unfold(reader, |mut reader| async {
         let event = reader.next().await?;
         Some((Ok(event), reader))
@@ -81,10 +90,18 @@ pub async fn follow(
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let seq = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    let seq = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     seq.filter(|seq| *seq >= 0).map(Some).ok_or_else(|| {
-        ApiError::bad_request("malformed_last_event_id", "Last-Event-ID is not one of this stream")
+        ApiError::bad_request(
+            "malformed_last_event_id",
+            "Last-Event-ID is not one of this stream",
+        )
     })
 }
 

@@ -38,14 +38,20 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let user_id = state.auth.tokens.verify(token).map_err(|_| ApiError::Unauthorized)?;
+        let user_id = state
+            .auth
+            .tokens
+            .verify(token)
+            .map_err(|_| ApiError::Unauthorized)?;
         Ok(Self { user_id })
     }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 /// Ids of the path; one that is malformed is a 400.
@@ -95,9 +101,14 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
         let is_json = is_json(request.headers());
         let bytes = read(request, state).await?;
         if !is_json {
-            return Err(ApiError::UnsupportedMediaType("send application/json".to_owned()));
+            return Err(ApiError::UnsupportedMediaType(
+                "send application/json".to_owned(),
+            ));
         }
-        Ok(Self { value: parse(&bytes)?, bytes })
+        Ok(Self {
+            value: parse(&bytes)?,
+            bytes,
+        })
     }
 }
 
@@ -108,33 +119,50 @@ impl<T: DeserializeOwned> FromRequest<AppState> for OptionalBody<T> {
         let is_json = is_json(request.headers());
         let bytes = read(request, state).await?;
         if bytes.is_empty() {
-            return Ok(Self(Body { value: parse(b"{}")?, bytes }));
+            return Ok(Self(Body {
+                value: parse(b"{}")?,
+                bytes,
+            }));
         }
         if !is_json {
-            return Err(ApiError::UnsupportedMediaType("send application/json".to_owned()));
+            return Err(ApiError::UnsupportedMediaType(
+                "send application/json".to_owned(),
+            ));
         }
-        Ok(Self(Body { value: parse(&bytes)?, bytes }))
+        Ok(Self(Body {
+            value: parse(&bytes)?,
+            bytes,
+        }))
     }
 }
 
 async fn read(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            ApiError::TooLarge { limit: MAX_JSON_BYTES as u64 }
-        }
-        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::TooLarge { limit: MAX_JSON_BYTES as u64 }
-        }
-        _ => ApiError::bad_request("malformed_body", "the body did not arrive in full"),
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                ApiError::TooLarge {
+                    limit: MAX_JSON_BYTES as u64,
+                }
+            }
+            other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
+                limit: MAX_JSON_BYTES as u64,
+            },
+            _ => ApiError::bad_request("malformed_body", "the body did not arrive in full"),
+        })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    essence.and_then(|value| value.split(';').next()).map(str::trim).is_some_and(|essence| {
-        essence.eq_ignore_ascii_case("application/json")
-            || essence.to_ascii_lowercase().ends_with("+json")
-    })
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    essence
+        .and_then(|value| value.split(';').next())
+        .map(str::trim)
+        .is_some_and(|essence| {
+            essence.eq_ignore_ascii_case("application/json")
+                || essence.to_ascii_lowercase().ends_with("+json")
+        })
 }
 
 /// Bytes that are no JSON are a 400; JSON of another shape is a 422 that names the field.
@@ -142,7 +170,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|_| ApiError::bad_request("malformed_body", "the body is not JSON"))?;
     if !value.is_object() {
-        return Err(ApiError::bad_request("malformed_body", "the body is not a JSON object"));
+        return Err(ApiError::bad_request(
+            "malformed_body",
+            "the body is not a JSON object",
+        ));
     }
     if let Some(field) = with_nul(&value, "") {
         return Err(ApiError::invalid(field, "must not contain U+0000"));
@@ -156,14 +187,25 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// The field that holds U+0000, which Postgres cannot keep.
 fn with_nul(value: &Value, path: &str) -> Option<String> {
-    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let join = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     match value {
         Value::String(text) => text.contains('\0').then(|| path.to_owned()),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(i, item)| with_nul(item, &join(&i.to_string())))
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, item)| with_nul(item, &join(&i.to_string()))),
         Value::Object(fields) => fields.iter().find_map(|(name, field)| {
-            if name.contains('\0') { Some(path.to_owned()) } else { with_nul(field, &join(name)) }
+            if name.contains('\0') {
+                Some(path.to_owned())
+            } else {
+                with_nul(field, &join(name))
+            }
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
@@ -177,9 +219,13 @@ impl FromRequestParts<AppState> for IdempotencyKey {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
-        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
         let key = value.to_str().ok().map(str::trim).filter(|key| {
-            !key.is_empty() && key.len() <= MAX_KEY_BYTES && key.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+            !key.is_empty()
+                && key.len() <= MAX_KEY_BYTES
+                && key.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
         });
         key.map(|key| Self(Some(key.to_owned()))).ok_or_else(|| {
             ApiError::bad_request(
@@ -210,7 +256,10 @@ impl FromRequestParts<AppState> for Trace {
         if let Some(trace) = parts.extensions.get::<TraceContext>() {
             return Ok(Self(*trace));
         }
-        let given = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let given = parts
+            .headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok());
         Ok(Self(TraceContext::following(given)))
     }
 }
@@ -251,7 +300,13 @@ mod tests {
         let expected = (StatusCode::UNPROCESSABLE_ENTITY, "title".to_owned());
         assert_eq!(refusal(br#"{"title": 7}"#), expected);
         assert_eq!(refusal(br#"{"title": "a\u0000b"}"#), expected);
-        let nested = (StatusCode::UNPROCESSABLE_ENTITY, "metadata.tags.1".to_owned());
-        assert_eq!(refusal(br#"{"metadata": {"tags": ["a", "\u0000"]}}"#), nested);
+        let nested = (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "metadata.tags.1".to_owned(),
+        );
+        assert_eq!(
+            refusal(br#"{"metadata": {"tags": ["a", "\u0000"]}}"#),
+            nested
+        );
     }
 }

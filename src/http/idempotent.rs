@@ -50,7 +50,11 @@ pub async fn begin(
             return Ok(Begun::Again(respond(answer.status, answer.body)));
         }
     }
-    Ok(Begun::First(Claim { key: key.0, path: path.to_owned(), request_sha256 }))
+    Ok(Begun::First(Claim {
+        key: key.0,
+        path: path.to_owned(),
+        request_sha256,
+    }))
 }
 
 impl Claim {
@@ -64,8 +68,11 @@ impl Claim {
         let body = serde_json::to_value(body).map_err(anyhow::Error::from)?;
         let status = i16::try_from(status.as_u16()).expect("three digits");
         if let Some(key) = &self.key {
-            let answer =
-                Answer { request_sha256: self.request_sha256, status, body: body.clone() };
+            let answer = Answer {
+                request_sha256: self.request_sha256,
+                status,
+                body: body.clone(),
+            };
             idempotency::insert(tx, &self.path, key, &answer).await?;
         }
         Ok(respond(status, body))
@@ -73,6 +80,8 @@ impl Claim {
 }
 
 fn respond(status: i16, body: Value) -> Response {
-    let status = u16::try_from(status).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let status = u16::try_from(status)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok());
     (status.unwrap_or(StatusCode::OK), Json(body)).into_response()
 }

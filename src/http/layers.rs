@@ -44,8 +44,16 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
 /// Puts the layers around all routes.
 pub fn around(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
-    describe_counter!(REQUESTS, Unit::Count, "requests by method, route and status");
-    describe_histogram!(DURATION, Unit::Seconds, "from the headers of a request to those of its answer");
+    describe_counter!(
+        REQUESTS,
+        Unit::Count,
+        "requests by method, route and status"
+    );
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "from the headers of a request to those of its answer"
+    );
     wrap(routes, &state.config.http)
 }
 
@@ -63,7 +71,10 @@ fn wrap<S: Clone + Send + Sync + 'static>(routes: Router<S>, config: &config::Ht
 async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let traceparent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
     let trace = TraceContext::following(traceparent);
     request.extensions_mut().insert(trace);
     let method = known_method(request.method());
@@ -87,11 +98,14 @@ async fn observe(mut request: Request, next: Next) -> Response {
     });
     counter!(REQUESTS, "method" => method, "path" => path.clone(), "status" => status.to_string())
         .increment(1);
-    histogram!(DURATION, "method" => method, "path" => path, "status" => status.to_string()).record(took);
+    histogram!(DURATION, "method" => method, "path" => path, "status" => status.to_string())
+        .record(took);
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -134,7 +148,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+        ])
         .allow_headers([
             ACCEPT,
             AUTHORIZATION,
@@ -145,12 +165,21 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("traceparent"),
             REQUEST_ID,
         ])
-        .expose_headers([ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, RETRY_AFTER, REQUEST_ID])
+        .expose_headers([
+            ACCEPT_RANGES,
+            CONTENT_DISPOSITION,
+            CONTENT_RANGE,
+            RETRY_AFTER,
+            REQUEST_ID,
+        ])
         .max_age(PREFLIGHT_AGE)
 }
 
 /// The panic hook has told where; the message stays out of the answer.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     let response = ApiError::Internal(anyhow::anyhow!("handler panicked")).into_response();
     debug_assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -161,9 +190,10 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|value| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
-            && value.as_bytes().iter().all(|byte| {
-                byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte)
-            })
+            && value
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
     });
     given.cloned().unwrap_or_else(|| {
         HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).expect("digits and hyphens")
@@ -171,7 +201,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn matched_path(request: &Request) -> Option<&str> {
-    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(MatchedPath::as_str)
 }
 
 /// Callers invent methods; labels must be few.

@@ -19,7 +19,11 @@ fn app() -> Router {
     };
     let length = |body: Bytes| async move { body.len().to_string() };
     let trace = |request: Request| async move {
-        request.extensions().get::<TraceContext>().map(|trace| trace.trace_id()).unwrap_or_default()
+        request
+            .extensions()
+            .get::<TraceContext>()
+            .map(|trace| trace.trace_id())
+            .unwrap_or_default()
     };
     let later = || async {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -32,7 +36,10 @@ fn app() -> Router {
         .route("/trace", get(trace))
         .route("/x/audio", get(later))
         .route("/x/upload-recording", post(length))
-        .route("/kept", get(|| async { ([(CACHE_CONTROL, "max-age=60")], "") }))
+        .route(
+            "/kept",
+            get(|| async { ([(CACHE_CONTROL, "max-age=60")], "") }),
+        )
         .fallback(super::super::system::not_found);
     wrap(routes, &config)
 }
@@ -66,7 +73,10 @@ async fn a_panic_is_a_problem_that_tells_nothing() {
     let response = get_with("/panic", &[]).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body = text(response).await;
-    assert!(body.contains("internal") && !body.contains("secret"), "{body}");
+    assert!(
+        body.contains("internal") && !body.contains("secret"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +121,12 @@ async fn a_trace_is_carried_on() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let carried = text(get_with("/trace", &[("traceparent", parent)]).await).await;
     assert_eq!(carried, "0af7651916cd43dd8448eb211c80319c");
-    assert_eq!(text(get_with("/trace", &[("traceparent", "x")]).await).await.len(), 32);
+    assert_eq!(
+        text(get_with("/trace", &[("traceparent", "x")]).await)
+            .await
+            .len(),
+        32
+    );
 }
 
 #[tokio::test]
@@ -120,19 +135,34 @@ async fn every_answer_has_the_safe_headers() {
     assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
     assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
     assert_eq!(code(response).await, "not_found");
-    assert_eq!(get_with("/kept", &[]).await.headers()[CACHE_CONTROL], "max-age=60");
+    assert_eq!(
+        get_with("/kept", &[]).await.headers()[CACHE_CONTROL],
+        "max-age=60"
+    );
 }
 
 #[tokio::test]
 async fn only_listed_origins_may_read() {
     let allowed = |response: &Response| {
-        response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+        response
+            .headers()
+            .get("access-control-allow-origin")
+            .map(|value| value.to_str().unwrap().to_owned())
     };
     let listed = get_with("/kept", &[("origin", "https://app.example.org")]).await;
     assert_eq!(allowed(&listed).as_deref(), Some("https://app.example.org"));
     assert_eq!(listed.headers()["access-control-allow-credentials"], "true");
-    for foreign in ["https://evil.example", "https://app.example.org.evil.example", "null", "http://app.example.org"] {
-        assert_eq!(allowed(&get_with("/kept", &[("origin", foreign)]).await), None, "{foreign}");
+    for foreign in [
+        "https://evil.example",
+        "https://app.example.org.evil.example",
+        "null",
+        "http://app.example.org",
+    ] {
+        assert_eq!(
+            allowed(&get_with("/kept", &[("origin", foreign)]).await),
+            None,
+            "{foreign}"
+        );
     }
     // A browser must be able to read errors, too.
     let failed = get_with("/panic", &[("origin", "https://app.example.org")]).await;
@@ -145,14 +175,27 @@ async fn a_preflight_is_answered() {
         let headers = [
             ("origin", origin),
             ("access-control-request-method", "POST"),
-            ("access-control-request-headers", "authorization,idempotency-key"),
+            (
+                "access-control-request-headers",
+                "authorization,idempotency-key",
+            ),
         ];
         send("OPTIONS", "/length", &headers, Body::empty()).await
     };
     let listed = ask("https://app.example.org").await;
     assert_eq!(listed.status(), StatusCode::OK);
-    assert_eq!(listed.headers()["access-control-allow-origin"], "https://app.example.org");
-    let headers = listed.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert_eq!(
+        listed.headers()["access-control-allow-origin"],
+        "https://app.example.org"
+    );
+    let headers = listed.headers()["access-control-allow-headers"]
+        .to_str()
+        .unwrap();
     assert!(headers.contains("idempotency-key") && headers.contains("authorization"));
-    assert!(!ask("https://evil.example").await.headers().contains_key("access-control-allow-origin"));
+    assert!(
+        !ask("https://evil.example")
+            .await
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
 }

@@ -17,6 +17,7 @@ mod layers;
 mod openapi;
 mod page;
 pub mod problem;
+mod ranges;
 mod recordings;
 mod retry;
 mod serve;

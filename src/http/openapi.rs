@@ -7,8 +7,8 @@ use utoipa::openapi::info::InfoBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response,
-    ServerBuilder,
+    ComponentsBuilder, ContentBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    Response, ServerBuilder,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -20,7 +20,10 @@ const PROBLEM: &str = "application/problem+json";
 
 /// The document of the API under its canonical prefix and of the system routes.
 pub fn document(config: &config::Http) -> OpenApi {
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
     let base = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -44,7 +47,9 @@ pub fn document(config: &config::Http) -> OpenApi {
                 .build(),
         ))
         .build();
-    let routes = OpenApiRouter::with_openapi(base).nest("/api/v1", super::api()).merge(super::system());
+    let routes = OpenApiRouter::with_openapi(base)
+        .nest("/api/v1", super::api())
+        .merge(super::system());
     let mut document = routes.into_openapi();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
@@ -69,18 +74,30 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 
 /// `get_sessions_id_transcript`: handlers of several files have one name, paths are unique.
 fn operation_id(method: &str, path: &str) -> String {
-    let words = path.trim_start_matches("/api/v1").split(|c: char| !c.is_ascii_alphanumeric());
+    let words = path
+        .trim_start_matches("/api/v1")
+        .split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    if words.is_empty() { format!("{method}_index") } else { format!("{method}_{}", words.join("_")) }
+    if words.is_empty() {
+        format!("{method}_index")
+    } else {
+        format!("{method}_{}", words.join("_"))
+    }
 }
 
 /// Errors that follow from what the operation takes, and the problem schema of all errors.
 fn add_errors(operation: &mut Operation, has_id: bool) {
     let mut expected = vec![("500", "Something went wrong on our side")];
     expected.push(("503", "A service that is needed does not answer"));
-    let has_parameters = operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+    let has_parameters = operation
+        .parameters
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
     let has_body = operation.request_body.is_some();
-    let is_secured = operation.security.as_ref().is_some_and(|all| !all.is_empty());
+    let is_secured = operation
+        .security
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
     if has_parameters || has_body {
         expected.push(("400", "The request is malformed"));
     }
@@ -103,12 +120,16 @@ fn add_errors(operation: &mut Operation, has_id: bool) {
         let response = || RefOr::T(Response::new(description));
         responses.entry(status.to_owned()).or_insert_with(response);
     }
-    let errors = responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5']));
+    let errors = responses
+        .iter_mut()
+        .filter(|(status, _)| status.starts_with(['4', '5']));
     for (_, response) in errors {
         if let RefOr::T(response) = response
             && response.content.is_empty()
         {
-            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let problem = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
             response.content.insert(PROBLEM.to_owned(), problem.into());
         }
     }
@@ -134,7 +155,10 @@ mod tests {
         paths
             .iter()
             .flat_map(|(path, item)| {
-                item.as_object().unwrap().iter().map(move |(method, op)| (of(path, method), op))
+                item.as_object()
+                    .unwrap()
+                    .iter()
+                    .map(move |(method, op)| (of(path, method), op))
             })
             .collect()
     }
@@ -143,7 +167,10 @@ mod tests {
     fn it_is_3_1_and_names_every_schema() {
         let document = written();
         assert_eq!(document["openapi"], "3.1.0");
-        assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+        assert_eq!(
+            document["components"]["securitySchemes"]["bearer"]["scheme"],
+            "bearer"
+        );
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let text = document.to_string();
         for reference in text.split("\"#/components/schemas/").skip(1) {
@@ -157,7 +184,10 @@ mod tests {
         let document = written();
         let mut ids = BTreeSet::new();
         for (what, operation) in all(&document) {
-            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{what}");
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap()),
+                "{what}"
+            );
             assert!(operation["tags"][0].is_string(), "{what} has no tag");
             assert!(operation["summary"].is_string(), "{what} has no summary");
         }
@@ -169,7 +199,10 @@ mod tests {
         let problem = "#/components/schemas/Problem";
         for (what, operation) in all(&document) {
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.keys().any(|status| status.starts_with('2')), "{what}");
+            assert!(
+                responses.keys().any(|status| status.starts_with('2')),
+                "{what}"
+            );
             let mut wanted = vec!["500", "503"];
             if operation["security"].is_array() {
                 wanted.push("401");
@@ -181,10 +214,18 @@ mod tests {
                 assert!(responses.contains_key(status), "{what} has no {status}");
             }
             // Probes read the reasons, which a problem does not have.
-            let errors = responses.iter().filter(|(status, _)| status.starts_with(['4', '5']));
+            let errors = responses
+                .iter()
+                .filter(|(status, _)| status.starts_with(['4', '5']));
             for (status, response) in errors.filter(|_| what != "get /ready") {
-                assert_eq!(response["content"][PROBLEM]["schema"]["$ref"], problem, "{what} {status}");
-                assert!(!response["description"].as_str().unwrap().is_empty(), "{what} {status}");
+                assert_eq!(
+                    response["content"][PROBLEM]["schema"]["$ref"], problem,
+                    "{what} {status}"
+                );
+                assert!(
+                    !response["description"].as_str().unwrap().is_empty(),
+                    "{what} {status}"
+                );
             }
         }
     }
@@ -192,7 +233,13 @@ mod tests {
     #[test]
     fn ids_are_made_of_the_path() {
         assert_eq!(operation_id("get", "/"), "get_index");
-        assert_eq!(operation_id("get", "/.well-known/jwks.json"), "get_well_known_jwks_json");
-        assert_eq!(operation_id("post", "/api/v1/sessions/{id}/start"), "post_sessions_id_start");
+        assert_eq!(
+            operation_id("get", "/.well-known/jwks.json"),
+            "get_well_known_jwks_json"
+        );
+        assert_eq!(
+            operation_id("post", "/api/v1/sessions/{id}/start"),
+            "post_sessions_id_start"
+        );
     }
 }

@@ -40,11 +40,16 @@ impl PageParams {
 
     /// Where the page begins, as [`Page::of`] wrote it.
     pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, ApiError> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
         let position = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         position.map(Some).ok_or_else(|| {
-            ApiError::bad_request("malformed_cursor", "the cursor is not one that this list gave")
+            ApiError::bad_request(
+                "malformed_cursor",
+                "the cursor is not one that this list gave",
+            )
         })
     }
 }
@@ -64,7 +69,10 @@ impl<T> Page<T> {
             let bytes = serde_json::to_vec(&position(last)).expect("a position is plain data");
             URL_SAFE_NO_PAD.encode(bytes)
         });
-        Self { items: rows.into_iter().map(Into::into).collect(), next_cursor }
+        Self {
+            items: rows.into_iter().map(Into::into).collect(),
+            next_cursor,
+        }
     }
 }
 
@@ -78,11 +86,16 @@ mod tests {
         let mut seen = Vec::new();
         let mut params = PageParams::default();
         loop {
-            let from: i64 = params.position().expect("our cursor").map_or(0, |last: i64| last + 1);
+            let from: i64 = params
+                .position()
+                .expect("our cursor")
+                .map_or(0, |last: i64| last + 1);
             let rows: Vec<i64> = all.iter().copied().filter(|n| *n >= from).take(3).collect();
             let page: Page<i64> = Page::of(rows, 2, |n| *n);
             seen.extend(page.items);
-            let Some(cursor) = page.next_cursor else { break };
+            let Some(cursor) = page.next_cursor else {
+                break;
+            };
             params.cursor = Some(cursor);
         }
         assert_eq!(seen, all);
@@ -91,10 +104,20 @@ mod tests {
     #[test]
     fn limits_and_cursors_are_checked() {
         for limit in [0, -1, 101] {
-            assert!(PageParams { limit: Some(limit), cursor: None }.limit().is_err());
+            assert!(
+                PageParams {
+                    limit: Some(limit),
+                    cursor: None
+                }
+                .limit()
+                .is_err()
+            );
         }
         for cursor in ["", "%%%", "e30"] {
-            let params = PageParams { limit: None, cursor: Some(cursor.to_owned()) };
+            let params = PageParams {
+                limit: None,
+                cursor: Some(cursor.to_owned()),
+            };
             assert!(params.position::<i64>().is_err(), "{cursor}");
         }
     }

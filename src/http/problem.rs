@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::timeline::RecordError;
+use crate::providers::object_store::StoreError;
 
 /// Seconds after which a caller may try again when something of ours is down.
 const RETRY_AFTER_S: u32 = 5;
@@ -40,7 +41,10 @@ pub struct FieldError {
 
 impl FieldError {
     pub fn of(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -61,7 +65,10 @@ pub enum ApiError {
     Forbidden { code: &'static str, detail: String },
     /// 404: it does not exist, or the caller may not see it.
     #[error("{what} does not exist")]
-    NotFound { code: &'static str, what: &'static str },
+    NotFound {
+        code: &'static str,
+        what: &'static str,
+    },
     /// 405
     #[error("this method is not allowed here")]
     MethodNotAllowed,
@@ -99,19 +106,27 @@ pub enum ApiError {
 
 impl ApiError {
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::BadRequest { code, detail: detail.into() }
+        Self::BadRequest {
+            code,
+            detail: detail.into(),
+        }
     }
 
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict { code, detail: detail.into() }
+        Self::Conflict {
+            code,
+            detail: detail.into(),
+        }
     }
 
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::of(field, message)])
     }
 
-    pub const SESSION_NOT_FOUND: Self =
-        Self::NotFound { code: "session_not_found", what: "this session" };
+    pub const SESSION_NOT_FOUND: Self = Self::NotFound {
+        code: "session_not_found",
+        what: "this session",
+    };
 
     pub fn status(&self) -> StatusCode {
         match self {
@@ -160,14 +175,18 @@ impl ApiError {
         client_error: impl FnOnce() -> Self,
     ) -> Self {
         match &error {
-            sqlx::Error::Database(database) if database.constraint() == Some(name) => client_error(),
+            sqlx::Error::Database(database) if database.constraint() == Some(name) => {
+                client_error()
+            }
             _ => error.into(),
         }
     }
 
     fn log(&self) {
         match self {
-            Self::Internal(error) => tracing::error!(error = format!("{error:#}"), "request failed"),
+            Self::Internal(error) => {
+                tracing::error!(error = format!("{error:#}"), "request failed")
+            }
             Self::Unavailable(error) => {
                 tracing::warn!(error = format!("{error:#}"), "dependency is down");
             }
@@ -186,7 +205,9 @@ impl From<sqlx::Error> for ApiError {
             | sqlx::Error::Tls(_) => Self::Unavailable(error.into()),
             // The server is starting or shutting down (class 57P), or has too many connections.
             sqlx::Error::Database(ref database)
-                if database.code().is_some_and(|code| code.starts_with("57P") || code == "53300") =>
+                if database
+                    .code()
+                    .is_some_and(|code| code.starts_with("57P") || code == "53300") =>
             {
                 Self::Unavailable(error.into())
             }
@@ -204,6 +225,15 @@ impl From<RecordError> for ApiError {
     }
 }
 
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            _ => Self::Internal(error.into()),
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
@@ -216,7 +246,9 @@ impl IntoResponse for ApiError {
             errors: Vec::new(),
         };
         let extra = match &self {
-            Self::Unauthorized | Self::WrongCredentials => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+            Self::Unauthorized | Self::WrongCredentials => {
+                Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
+            }
             Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string())),
             Self::RangeNotSatisfiable { length } => {
                 Some((header::CONTENT_RANGE, format!("bytes */{length}")))
@@ -233,7 +265,10 @@ impl IntoResponse for ApiError {
             HeaderValue::from_static("application/problem+json"),
         );
         if let Some((name, value)) = extra {
-            headers.insert(name, HeaderValue::try_from(value).expect("digits and words"));
+            headers.insert(
+                name,
+                HeaderValue::try_from(value).expect("digits and words"),
+            );
         }
         response
     }

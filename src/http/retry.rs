@@ -55,7 +55,10 @@ pub async fn retry(
         facts.extend(analyses(&mut tx, &locked).await?);
     }
     if facts.is_empty() {
-        return Err(ApiError::conflict("nothing_failed", "no stage of this session has failed"));
+        return Err(ApiError::conflict(
+            "nothing_failed",
+            "no stage of this session has failed",
+        ));
     }
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
     let session = sessions::read(&mut tx, id).await?;
@@ -91,7 +94,10 @@ pub async fn retry_transcriptions(
 ) -> Result<Vec<Fact>, ApiError> {
     let mut facts = Vec::new();
     let all = transcriptions::of_session(tx, session.session_id).await?;
-    for asked in all.into_iter().filter(|asked| asked.generation == generation) {
+    for asked in all
+        .into_iter()
+        .filter(|asked| asked.generation == generation)
+    {
         let (account, recording_id) = (session.account_id, asked.recording_id);
         if let Some(run) = transcriptions::retry(tx, account, recording_id, generation).await? {
             let requested = TranscriptionRequested {
@@ -108,7 +114,6 @@ pub async fn retry_transcriptions(
 
 async fn analyses(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
     let generation = session.analysis_generation;
-    let again =
-        analyses::retry(tx, session.account_id, session.session_id, generation).await?;
+    let again = analyses::retry(tx, session.account_id, session.session_id, generation).await?;
     Ok(again.into_iter().map(Fact::from).collect())
 }

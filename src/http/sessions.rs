@@ -121,15 +121,25 @@ pub async fn list(
     caller: Caller,
     Params(params): Params<ListParams>,
 ) -> Answer<Page<SessionShape>> {
-    let status = params.status.as_deref().map(str::parse::<Status>).transpose();
+    let status = params
+        .status
+        .as_deref()
+        .map(str::parse::<Status>)
+        .transpose();
     let status = status.map_err(|error| ApiError::invalid("status", error.to_string()))?;
-    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let page = PageParams {
+        limit: params.limit,
+        cursor: params.cursor,
+    };
     let limit = page.limit()?;
     let position: Option<Position> = page.position()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let rows = sessions::list(&mut tx, status, position, limit + 1).await?;
     tx.commit().await?;
-    let at = |row: &Session| Position { created_at: row.created_at, id: row.id };
+    let at = |row: &Session| Position {
+        created_at: row.created_at,
+        id: row.id,
+    };
     Ok(Json(Page::of(rows, limit, at)))
 }
 
@@ -149,8 +159,16 @@ pub async fn get(
     let session = read(&mut tx, id).await?;
     let owner = users::get(&mut tx, session.owner_id).await?;
     tx.commit().await?;
-    let counselor = owner.map(|user| Person { id: user.id, name: user.name, email: user.email });
-    Ok(Json(SessionDetail { session: session.into(), customer: None, counselor }))
+    let counselor = owner.map(|user| Person {
+        id: user.id,
+        name: user.name,
+        email: user.email,
+    });
+    Ok(Json(SessionDetail {
+        session: session.into(),
+        customer: None,
+        counselor,
+    }))
 }
 
 /// Change what people write about a session, or sign it off.
@@ -172,8 +190,11 @@ pub async fn update(
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
     sessions::update(&mut tx, id, &change).await?;
-    let facts: Vec<Fact> =
-        if sign_off { vec![SessionCompleted { session_id: id }.into()] } else { Vec::new() };
+    let facts: Vec<Fact> = if sign_off {
+        vec![SessionCompleted { session_id: id }.into()]
+    } else {
+        Vec::new()
+    };
     finish(&state, tx, &locked, caller, trace, &facts).await
 }
 
@@ -194,7 +215,10 @@ pub async fn start(
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
     if read(&mut tx, id).await?.ended_at.is_some() {
-        return Err(ApiError::conflict("session_ended", "this session has ended"));
+        return Err(ApiError::conflict(
+            "session_ended",
+            "this session has ended",
+        ));
     }
     sessions::mark_started(&mut tx, id).await?;
     let started = SessionStarted { session_id: id };
@@ -239,12 +263,16 @@ pub async fn delete(
 
 /// The session, locked until the end of the transaction; 404 when the caller may not see it.
 pub async fn lock(tx: &mut Tx, id: SessionId) -> Result<LockedSession, ApiError> {
-    timeline::lock(tx, id).await?.ok_or(ApiError::SESSION_NOT_FOUND)
+    timeline::lock(tx, id)
+        .await?
+        .ok_or(ApiError::SESSION_NOT_FOUND)
 }
 
 /// The session; 404 when the caller may not see it.
 pub async fn read(tx: &mut Tx, id: SessionId) -> Result<Session, ApiError> {
-    sessions::get(tx, id).await?.ok_or(ApiError::SESSION_NOT_FOUND)
+    sessions::get(tx, id)
+        .await?
+        .ok_or(ApiError::SESSION_NOT_FOUND)
 }
 
 /// Records facts, commits, and answers the session as it is then.
@@ -265,9 +293,17 @@ async fn finish(
 impl NewSession {
     fn checked(self) -> Result<Draft, ApiError> {
         let mut errors = Vec::new();
-        check_texts(self.title.as_deref(), self.notes.as_deref(), self.metadata.as_ref(), &mut errors);
+        check_texts(
+            self.title.as_deref(),
+            self.notes.as_deref(),
+            self.metadata.as_ref(),
+            &mut errors,
+        );
         if self.customer_id.is_some() {
-            errors.push(FieldError::of("customer_id", "is no customer of this account"));
+            errors.push(FieldError::of(
+                "customer_id",
+                "is no customer of this account",
+            ));
         }
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
@@ -296,7 +332,11 @@ impl SessionChange {
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
-        let change = Change { title: self.title, notes: self.notes, metadata: self.metadata };
+        let change = Change {
+            title: self.title,
+            notes: self.notes,
+            metadata: self.metadata,
+        };
         Ok((change, sign_off.is_some()))
     }
 }
@@ -307,9 +347,15 @@ fn check_texts(
     metadata: Option<&Value>,
     errors: &mut Vec<FieldError>,
 ) {
-    for (field, text, limit) in [("title", title, MAX_TITLE_CHARS), ("notes", notes, MAX_NOTES_CHARS)] {
+    for (field, text, limit) in [
+        ("title", title, MAX_TITLE_CHARS),
+        ("notes", notes, MAX_NOTES_CHARS),
+    ] {
         if text.is_some_and(|text| text.chars().count() > limit) {
-            errors.push(FieldError::of(field, format!("must have at most {limit} characters")));
+            errors.push(FieldError::of(
+                field,
+                format!("must have at most {limit} characters"),
+            ));
         }
     }
     if metadata.is_some_and(|value| !value.is_object()) {

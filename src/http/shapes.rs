@@ -7,38 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::db::sessions::Session;
-use crate::db::users::User;
-use crate::ids::{AccountId, CustomerId, SessionId, UserId};
+use crate::ids::{CustomerId, SessionId, UserId};
 use crate::session::{Stages, Status};
-
-/// A person who signs in, as they see themselves.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct UserShape {
-    pub id: UserId,
-    pub email: String,
-    pub name: String,
-    /// `counselor`, `manager` or `admin`.
-    pub role: String,
-    pub clinic_id: Option<AccountId>,
-    pub is_active: bool,
-    pub oauth_provider: Option<String>,
-    pub created_at: Timestamp,
-}
-
-impl From<User> for UserShape {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id,
-            email: user.email,
-            name: user.name,
-            role: user.role,
-            clinic_id: user.clinic_id,
-            is_active: user.is_active,
-            oauth_provider: user.oauth_provider,
-            created_at: user.created_at,
-        }
-    }
-}
 
 /// A session.
 #[derive(Clone, Debug, Serialize, ToSchema)]

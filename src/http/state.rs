@@ -84,10 +84,17 @@ pub async fn start(
     let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
     let bus = Bus::connect(&config.nats, "ingress").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
-    let auth = Auth { tokens: Tokens::load(&config.auth)?, passwords: Passwords::new() };
+    let auth = Auth {
+        tokens: Tokens::load(&config.auth)?,
+        passwords: Passwords::new(),
+    };
     let wakes = Wakes::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(wakes.clone().listen(bus.client().clone(), shutdown.soft().clone()));
+    tasks.spawn(
+        wakes
+            .clone()
+            .listen(bus.client().clone(), shutdown.soft().clone()),
+    );
     let state = AppState(Arc::new(Shared {
         config,
         db,
@@ -99,7 +106,13 @@ pub async fn start(
         metrics,
         shutdown: shutdown.clone(),
     }));
-    super::serve(listener, super::router(state.clone()), &state.config.http, &shutdown).await?;
+    super::serve(
+        listener,
+        super::router(state.clone()),
+        &state.config.http,
+        &shutdown,
+    )
+    .await?;
     state.tasks.close();
     state.tasks.wait().await;
     Ok(())

@@ -92,14 +92,22 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
         bus.problems.push("database does not answer".to_owned());
     }
     if !matches!(store, Ok(Ok(_))) {
-        bus.problems.push("object storage does not answer".to_owned());
+        bus.problems
+            .push("object storage does not answer".to_owned());
     }
     let (code, status) = if bus.is_ready() {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "unready")
     };
-    (code, Json(Ready { status, problems: bus.problems, warnings: bus.warnings }))
+    (
+        code,
+        Json(Ready {
+            status,
+            problems: bus.problems,
+            warnings: bus.warnings,
+        }),
+    )
 }
 
 /// Metrics in the text format of Prometheus.
@@ -107,11 +115,17 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     state.metrics.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        state.metrics.render(),
+    )
 }
 
 pub async fn not_found() -> ApiError {
-    ApiError::NotFound { code: "not_found", what: "this address" }
+    ApiError::NotFound {
+        code: "not_found",
+        what: "this address",
+    }
 }
 
 pub async fn method_not_allowed() -> ApiError {

@@ -71,8 +71,10 @@ pub async fn get(
     sessions::read(&mut tx, id).await?;
     let transcript = transcripts::get(&mut tx, id, params.generation).await?;
     tx.commit().await?;
-    let transcript = transcript
-        .ok_or(ApiError::NotFound { code: "no_transcript", what: "a transcript of this session" })?;
+    let transcript = transcript.ok_or(ApiError::NotFound {
+        code: "no_transcript",
+        what: "a transcript of this session",
+    })?;
     let mut response = match format {
         Format::Json => Json(transcript).into_response(),
         Format::Text => subtitles::text(&transcript).into_response(),
@@ -80,8 +82,12 @@ pub async fn get(
         Format::WebVtt => subtitles::vtt(&transcript).into_response(),
     };
     let content_type = HeaderValue::from_static(format.content_type());
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 
@@ -92,15 +98,22 @@ fn format(asked: Option<&str>, headers: &HeaderMap) -> Result<Format, ApiError> 
             "txt" | "text" => Ok(Format::Text),
             "srt" => Ok(Format::SubRip),
             "vtt" => Ok(Format::WebVtt),
-            _ => Err(ApiError::bad_request("unknown_format", "format must be json, txt, srt or vtt")),
+            _ => Err(ApiError::bad_request(
+                "unknown_format",
+                "format must be json, txt, srt or vtt",
+            )),
         };
     }
-    let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
+    let Some(accept) = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+    else {
         return Ok(Format::Json);
     };
     preferred(accept).ok_or_else(|| {
         ApiError::NotAcceptable(
-            "a transcript is application/json, text/plain, application/x-subrip or text/vtt".to_owned(),
+            "a transcript is application/json, text/plain, application/x-subrip or text/vtt"
+                .to_owned(),
         )
     })
 }
@@ -111,7 +124,12 @@ fn preferred(accept: &str) -> Option<Format> {
     let mut best: Option<(f32, Format)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let format = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        let format = match parts
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "application/json" | "*/*" | "application/*" | "" => Format::Json,
             "text/plain" | "text/*" => Format::Text,
             "application/x-subrip" => Format::SubRip,
@@ -135,7 +153,10 @@ mod tests {
     #[test]
     fn the_greatest_quality_wins_and_nothing_fits_is_said() {
         assert_eq!(preferred("*/*"), Some(Format::Json));
-        assert_eq!(preferred("text/vtt;q=0.5, application/x-subrip"), Some(Format::SubRip));
+        assert_eq!(
+            preferred("text/vtt;q=0.5, application/x-subrip"),
+            Some(Format::SubRip)
+        );
         assert_eq!(preferred("text/html, text/plain;q=0.2"), Some(Format::Text));
         assert_eq!(preferred("text/vtt;q=0"), None);
         assert_eq!(preferred("image/png"), None);

@@ -32,12 +32,17 @@ pub struct Wake {
 
 impl Wakes {
     pub fn new() -> Self {
-        Self { sender: broadcast::Sender::new(BEHIND) }
+        Self {
+            sender: broadcast::Sender::new(BEHIND),
+        }
     }
 
     /// Begins to listen for a session. Subscribe before reading, so that nothing falls between.
     pub fn subscribe(&self, session_id: SessionId) -> Wake {
-        Wake { session_id, receiver: self.sender.subscribe() }
+        Wake {
+            session_id,
+            receiver: self.sender.subscribe(),
+        }
     }
 
     /// Passes on what the broker says until the stop.
@@ -55,9 +60,15 @@ impl Wakes {
     }
 
     async fn pass_on(&self, client: &Client) {
-        let Ok(mut facts) = client.subscribe("events.>").await else { return };
+        let Ok(mut facts) = client.subscribe("events.>").await else {
+            return;
+        };
         while let Some(message) = facts.next().await {
-            let session = message.subject.rsplit('.').next().and_then(|id| id.parse().ok());
+            let session = message
+                .subject
+                .rsplit('.')
+                .next()
+                .and_then(|id| id.parse().ok());
             if let Some(session_id) = session {
                 // Nobody listens: nobody is to be woken.
                 let _ = self.sender.send(session_id);

@@ -102,7 +102,9 @@ impl ObjectStore {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .build();
-        let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_LIMIT).build();
+        let stalls = StalledStreamProtectionConfig::enabled()
+            .grace_period(STALL_LIMIT)
+            .build();
         // By default the SDK adds checksums that not every server of the protocol knows.
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(Builder::new().tls_provider(ring).build_https())
@@ -142,7 +144,9 @@ impl ObjectStore {
         }
         let place = (self.region != DEFAULT_REGION).then(|| {
             let region = BucketLocationConstraint::from(self.region.as_str());
-            CreateBucketConfiguration::builder().location_constraint(region).build()
+            CreateBucketConfiguration::builder()
+                .location_constraint(region)
+                .build()
         });
         let made = self
             .client
@@ -162,7 +166,9 @@ impl ObjectStore {
     /// Whether the bucket can be reached.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let asked = self.client.head_bucket().bucket(&self.bucket).send().await;
-        asked.map(drop).map_err(|error| store_error(error, "the bucket"))
+        asked
+            .map(drop)
+            .map_err(|error| store_error(error, "the bucket"))
     }
 
     /// Opens a multipart upload; answers its id.
@@ -180,7 +186,9 @@ impl ObjectStore {
             .send()
             .await
             .map_err(|error| store_error(error, "the bucket"))?;
-        opened.upload_id.ok_or_else(|| StoreError::Other("no upload id in the answer".into()))
+        opened
+            .upload_id
+            .ok_or_else(|| StoreError::Other("no upload id in the answer".into()))
     }
 
     /// Sends one part, `number` counting from 1; all but the last have [`MIN_PART_BYTES`] or more.
@@ -202,7 +210,9 @@ impl ObjectStore {
             .send()
             .await
             .map_err(|error| store_error(error, "the upload"))?;
-        let etag = sent.e_tag.ok_or_else(|| StoreError::Other("no etag in the answer".into()))?;
+        let etag = sent
+            .e_tag
+            .ok_or_else(|| StoreError::Other("no etag in the answer".into()))?;
         Ok(PartTag { number, etag })
     }
 
@@ -216,7 +226,10 @@ impl ObjectStore {
         let parts = parts
             .into_iter()
             .map(|part| {
-                CompletedPart::builder().part_number(part.number).e_tag(part.etag).build()
+                CompletedPart::builder()
+                    .part_number(part.number)
+                    .e_tag(part.etag)
+                    .build()
             })
             .collect();
         self.client
@@ -224,7 +237,11 @@ impl ObjectStore {
             .bucket(&self.bucket)
             .key(key)
             .upload_id(id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(parts))
+                    .build(),
+            )
             .send()
             .await
             .map(drop)
@@ -241,7 +258,11 @@ impl ObjectStore {
             .upload_id(id)
             .send()
             .await;
-        gone_is_fine(aborted.map(drop).map_err(|error| store_error(error, "the upload")))
+        gone_is_fine(
+            aborted
+                .map(drop)
+                .map_err(|error| store_error(error, "the upload")),
+        )
     }
 
     /// The numbers of the parts that a multipart upload has; [`StoreError::NotFound`] without one.
@@ -255,16 +276,15 @@ impl ObjectStore {
             .send()
             .await
             .map_err(|error| store_error(error, "the upload"))?;
-        Ok(listed.parts().iter().filter_map(|part| part.part_number).collect())
+        Ok(listed
+            .parts()
+            .iter()
+            .filter_map(|part| part.part_number)
+            .collect())
     }
 
     /// Stores a small object in one piece.
-    pub async fn put(
-        &self,
-        key: &str,
-        content_type: &str,
-        bytes: Bytes,
-    ) -> Result<(), StoreError> {
+    pub async fn put(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -293,9 +313,14 @@ impl ObjectStore {
             .send()
             .await
             .map_err(|error| store_error(error, "the object"))?;
-        let len = answer.content_length.and_then(|len| u64::try_from(len).ok());
+        let len = answer
+            .content_length
+            .and_then(|len| u64::try_from(len).ok());
         let len = len.ok_or_else(|| StoreError::Other("no length in the answer".into()))?;
-        Ok(Object { len, body: answer.body })
+        Ok(Object {
+            len,
+            body: answer.body,
+        })
     }
 
     /// Copies an object to the start of an empty file and rewinds it; answers its length in bytes.
@@ -320,14 +345,29 @@ impl ObjectStore {
             .send()
             .await
             .map_err(|error| store_error(error, "the object"))?;
-        let len = answer.content_length.and_then(|len| u64::try_from(len).ok());
-        Ok(Head { size_bytes: len.unwrap_or_default(), content_type: answer.content_type })
+        let len = answer
+            .content_length
+            .and_then(|len| u64::try_from(len).ok());
+        Ok(Head {
+            size_bytes: len.unwrap_or_default(),
+            content_type: answer.content_type,
+        })
     }
 
     /// Removes an object; one that is gone is fine.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        gone_is_fine(deleted.map(drop).map_err(|error| store_error(error, "the object")))
+        let deleted = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        gone_is_fine(
+            deleted
+                .map(drop)
+                .map_err(|error| store_error(error, "the object")),
+        )
     }
 }
 
@@ -349,13 +389,20 @@ impl Object {
 /// Codes that mean "not there", in the words of Amazon and of others.
 const NOT_FOUND: [&str; 4] = ["NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"];
 /// Codes that mean "not now".
-const NOT_NOW: [&str; 4] = ["SlowDown", "ServiceUnavailable", "RequestTimeout", "InternalError"];
+const NOT_NOW: [&str; 4] = [
+    "SlowDown",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "InternalError",
+];
 
 fn store_error<E>(error: SdkError<E>, what: &'static str) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let status = error.raw_response().map(|response| response.status().as_u16());
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
     let code = code_of(&error);
     if status == Some(404) || code.is_some_and(|code| NOT_FOUND.contains(&code)) {
         return StoreError::NotFound { what };
@@ -367,11 +414,17 @@ where
                 || code.is_some_and(|code| NOT_NOW.contains(&code))
         }
     };
-    if not_now { StoreError::Unavailable(error.into()) } else { StoreError::Other(error.into()) }
+    if not_now {
+        StoreError::Unavailable(error.into())
+    } else {
+        StoreError::Other(error.into())
+    }
 }
 
 fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
-    error.as_service_error().and_then(ProvideErrorMetadata::code)
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
 }
 
 fn gone_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {

@@ -1,1 +1,7 @@
+//! The ingress as its callers see it, on real servers.
 
+#![cfg(feature = "embedded")]
+
+mod auth;
+mod support;
+mod system;

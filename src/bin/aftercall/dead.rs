@@ -212,3 +212,62 @@ fn as_value(filed: &Filed) -> Value {
         "data": data,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use aftercall::db::dead_letters::Letter;
+
+    use super::*;
+
+    fn filed() -> Filed {
+        let at = |text: &str| text.parse().unwrap();
+        Filed {
+            id: at_id("01980000-0000-7000-8000-000000000001"),
+            filed_at: at("2026-11-21T10:00:02Z"),
+            redriven_at: None,
+            letter: Letter {
+                handler: "store-recording".to_owned(),
+                stream: "EVENTS".to_owned(),
+                stream_created_at: at("2026-11-20T08:00:00Z"),
+                stream_sequence: 42,
+                class: "rejected".to_owned(),
+                reason: "the file \u{1b}[2Jis damaged".to_owned(),
+                attempts: 1,
+                trace_id: None,
+                subject: "events.recording.uploaded.x".to_owned(),
+                event_id: None,
+                event_type: Some("recording.uploaded".to_owned()),
+                session_id: None,
+                redrive: 0,
+                headers: json!({ "ce-specversion": "1.0" }),
+                data: b"{\"run\":1}".to_vec(),
+                died_at: at("2026-11-21T10:00:01.25Z"),
+            },
+        }
+    }
+
+    fn at_id(text: &str) -> DeadLetterId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_page_has_one_line_for_each_letter() {
+        assert_eq!(page(&[]), "no dead letters\n");
+        insta::assert_snapshot!(page(&[filed(), filed()]));
+    }
+
+    #[test]
+    fn a_sheet_shows_everything_and_controls_nothing() {
+        let sheet = sheet(&filed());
+        assert!(!sheet.contains('\u{1b}'));
+        insta::assert_snapshot!(sheet);
+    }
+
+    #[test]
+    fn as_json_a_body_is_what_it_is() {
+        assert_eq!(as_value(&filed())["data"], json!({ "run": 1 }));
+        let mut broken = filed();
+        broken.letter.data = b"{\xff".to_vec();
+        assert_eq!(as_value(&broken)["data"], json!("{\u{fffd}"));
+    }
+}

@@ -9,6 +9,7 @@ mod upload;
 use std::process::ExitCode;
 
 use aftercall::config::Env;
+use aftercall::lifecycle;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -39,9 +40,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("nothing else in this program installs a TLS provider");
+    lifecycle::install_tls();
     let env = Env::of_process();
     let outcome = match Cli::parse().command {
         Command::Provision => provision::run(&env).await,

@@ -114,3 +114,115 @@ async fn report(client: &Client, session: SessionId, outcome: Outcome) -> anyhow
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use aftercall::ids::RecordingId;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    const ID: &str = "01980000-0000-7000-8000-000000000001";
+
+    /// A server whose pipeline ends with these states.
+    fn server(recording: &'static str, transcription: &'static str) -> Router {
+        let session = move || {
+            let stage = |state| {
+                let reason = (state == "failed").then_some("The file is damaged.");
+                json!({ "state": state, "attempt": 1, "reason": reason, "progress": null })
+            };
+            json!({
+                "id": ID,
+                "status": "recorded",
+                "title": null,
+                "stages": {
+                    "recording": stage(recording),
+                    "transcription": stage(transcription),
+                    "analysis": stage("pending"),
+                },
+            })
+        };
+        let uploaded = json!({ "recording_id": ID, "session_id": ID, "status": "recorded" });
+        let data = json!({ "recording_id": ID });
+        let event = json!({
+            "seq": 1, "type": "recording.uploaded", "at": "2026-11-21T10:00:00Z", "data": data,
+        });
+        let answer = |value: Value| move || async { Json(value) };
+        Router::new()
+            .route("/api/v1/sessions", post(answer(session())))
+            .route("/api/v1/sessions/{id}", get(answer(session())))
+            .route(
+                "/api/v1/sessions/{id}/upload-recording",
+                post(answer(uploaded)),
+            )
+            .route(
+                "/api/v1/sessions/{id}/events",
+                get(move || async move { format!("id: 1\ndata: {event}\n\n") }),
+            )
+    }
+
+    async fn upload_to(router: Router, follow: bool) -> anyhow::Result<()> {
+        aftercall::lifecycle::install_tls();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await });
+        let file = tempfile::NamedTempFile::new()?;
+        let args = Args {
+            file: file.path().to_owned(),
+            follow,
+            url: None,
+            token: None,
+            session: None,
+            title: None,
+        };
+        let env = Env::default().with([("AFTERCALL_URL", url.as_str()), ("AFTERCALL_TOKEN", "t")]);
+        run(args, &env).await
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_fails_fails_the_command() {
+        let error = upload_to(server("failed", "pending"), true)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the recording failed: The file is damaged."
+        );
+        upload_to(server("done", "skipped"), true).await.unwrap();
+        // Who does not follow does not learn of it.
+        upload_to(server("failed", "pending"), false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_server_refuses_is_told() {
+        let refuse = || async { StatusCode::UNAUTHORIZED.into_response() };
+        let error = upload_to(Router::new().fallback(refuse), true)
+            .await
+            .unwrap_err();
+        assert_eq!(format!("{error:#}"), "401 Unauthorized");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_for_a_file_that_is_not_there() {
+        let args = |token: Option<&str>| Args {
+            file: "/absent/call.wav".into(),
+            follow: false,
+            url: Some("http://127.0.0.1:1".to_owned()),
+            token: token.map(SecretString::from),
+            session: Some(SessionId::from(RecordingId::generate().as_uuid())),
+            title: None,
+        };
+        aftercall::lifecycle::install_tls();
+        let error = run(args(None), &Env::default()).await.unwrap_err();
+        assert!(error.to_string().contains("AFTERCALL_TOKEN"), "{error}");
+        let error = run(args(Some("t")), &Env::default()).await.unwrap_err();
+        assert_eq!(error.to_string(), "could not read /absent/call.wav");
+    }
+}

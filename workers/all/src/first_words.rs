@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aftercall::audio::Decoder;
 use aftercall::config::{self, Env};
-use aftercall::providers::openai_audio::OpenAiAudio;
+use aftercall::providers::{self, openai_audio::OpenAiAudio};
 use aftercall_transcription::wav;
 use anyhow::{Context, ensure};
 
@@ -17,15 +17,12 @@ const READING: &str = concat!(
 );
 /// "It was the best of times, it was the worst of times".
 const CLIP: Duration = Duration::from_secs(4);
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Has a few spoken words written down, by the settings that the transcription worker will use. It
 /// also makes a server load its model.
 pub async fn transcribe(env: &Env) -> anyhow::Result<()> {
     let settings = config::Transcription::read(env)?;
-    let http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_LIMIT)
-        .build()?;
+    let http = providers::http_client()?;
     let base_url = settings.base_url.clone();
     let server = OpenAiAudio::new(
         http,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use aftercall::config::Env;
 use aftercall::embedded::Which;
+use aftercall::lifecycle;
 use aftercall_all::demo::{self, DemoArgs};
 use aftercall_all::logs;
 use aftercall_all::servers::{self, ServersArgs};
@@ -29,9 +30,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("nothing else in this program installs a TLS provider");
+    lifecycle::install_tls();
     let env = Env::of_process();
     let which = Which::not_named(|name| env.set(name).is_some());
     let outcome = match Cli::parse().command {

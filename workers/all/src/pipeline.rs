@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aftercall::config::Env;
 use aftercall::db::provision::Process;
+use aftercall::http;
 use aftercall::lifecycle::{GRACE, Shutdown};
 use aftercall::telemetry::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -31,12 +32,23 @@ impl Pipeline {
         listener: TcpListener,
         metrics: &PrometheusHandle,
     ) -> anyhow::Result<Self> {
+        let ingress = http::Config::read(&environment(Process::Ingress))?;
+        let storage = aftercall_storage::Config::read(&environment(Process::Storage))?;
+        let transcription =
+            aftercall_transcription::Config::read(&environment(Process::Transcription))?;
         let analysis = aftercall_analysis::Config::read(&environment(Process::Analysis))?;
         let maintenance = aftercall_maintenance::Config::read(&environment(Process::Maintenance))?;
 
         let shutdown = Shutdown::new();
         let (metrics, stop) = (|| metrics.clone(), || shutdown.clone());
         let mut running = JoinSet::new();
+        running.spawn(http::start(ingress, listener, metrics(), stop()));
+        running.spawn(aftercall_storage::start(storage, metrics(), stop()));
+        running.spawn(aftercall_transcription::start(
+            transcription,
+            metrics(),
+            stop(),
+        ));
         running.spawn(aftercall_analysis::start(analysis, metrics(), stop()));
         running.spawn(aftercall_maintenance::start(maintenance, metrics(), stop()));
         Ok(Self { shutdown, running })

@@ -35,8 +35,9 @@ impl Handler for AnalyzeSession {
             .begin(Principal::Worker(WorkerRole::Analysis))
             .await?;
         let generation = Some(event.transcript_generation);
-        let transcript =
-            transcripts::get(&mut tx, event.session_id, generation).await.map_err(unreadable)?;
+        let transcript = transcripts::get(&mut tx, event.session_id, generation)
+            .await
+            .map_err(unreadable)?;
         tx.commit().await?;
         let Some(transcript) = transcript else {
             // The request is written after the transcript, in one transaction: the session is gone.

@@ -17,12 +17,20 @@ const LINES: [&str; 3] = [
 
 fn start(harness: &Harness) -> Running {
     let handler = AnalyzeSession::new(harness.db(Process::Analysis));
-    harness.run(harness.worker("analysis", WorkerRole::Analysis, Process::Analysis).handler(handler))
+    harness.run(
+        harness
+            .worker("analysis", WorkerRole::Analysis, Process::Analysis)
+            .handler(handler),
+    )
 }
 
 async fn document(harness: &Harness, seeded: Seeded) -> Option<Analysis> {
-    let mut tx = harness.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
-    let document = analyses::newest_document(&mut tx, seeded.session_id).await.expect("a query");
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .await;
+    let document = analyses::newest_document(&mut tx, seeded.session_id)
+        .await
+        .expect("a query");
     document.map(|document| serde_json::from_value(document).expect("the document of the contract"))
 }
 
@@ -40,7 +48,10 @@ async fn a_transcript_is_analysed() {
     let session = harness.session(seeded).await;
     assert_eq!(session.status, Status::Completed);
     assert_eq!(session.stages.analysis.state, Phase::Done);
-    assert_eq!(harness.timeline(seeded).await.last().map(String::as_str), Some("analysis.completed"));
+    assert_eq!(
+        harness.timeline(seeded).await.last().map(String::as_str),
+        Some("analysis.completed")
+    );
     assert_eq!(harness.published("analysis.completed").await, 1);
     worker.stop().await;
     harness.finish_of(HANDLER).await;
@@ -61,7 +72,10 @@ async fn delivered_twice_it_is_written_and_told_once() {
     assert_eq!(harness.deliveries(HANDLER).await, 2);
     assert_eq!(document(&harness, seeded).await, first);
     let told = harness.timeline(seeded).await;
-    assert_eq!(told.iter().filter(|it| *it == "analysis.completed").count(), 1);
+    assert_eq!(
+        told.iter().filter(|it| *it == "analysis.completed").count(),
+        1
+    );
     assert_eq!(harness.published("analysis.completed").await, 1);
     worker.stop().await;
     harness.finish_of(HANDLER).await;
@@ -90,7 +104,10 @@ async fn what_can_never_work_fails_with_a_reason() {
     let seeded = seed::session(&harness).await;
     let requested = seed::transcript(&harness, seeded, &LINES).await;
     let mut admin = harness.admin().await;
-    sqlx::query("update transcripts set turns = '[{}]'").execute(&mut admin).await.expect("changed");
+    sqlx::query("update transcripts set turns = '[{}]'")
+        .execute(&mut admin)
+        .await
+        .expect("changed");
     let worker = start(&harness);
     seed::publish(&harness, &requested).await;
     harness.idle_of(HANDLER).await;
@@ -98,7 +115,10 @@ async fn what_can_never_work_fails_with_a_reason() {
     let session = harness.session(seeded).await;
     assert_eq!(session.status, Status::Failed);
     assert_eq!(session.stages.analysis.state, Phase::Failed);
-    assert_eq!(session.stages.analysis.reason.as_deref(), Some("The transcript cannot be read."));
+    assert_eq!(
+        session.stages.analysis.reason.as_deref(),
+        Some("The transcript cannot be read.")
+    );
     assert_eq!(harness.deliveries(HANDLER).await, 1);
     assert_eq!(harness.published("analysis.failed").await, 1);
     assert_eq!(harness.dead().await, 1);

@@ -23,7 +23,7 @@ impl Job {
                 Ok(Some(0) | None) => {}
                 Ok(Some(count)) => tracing::info!(job = self.name, count, "done"),
                 Err(error) => {
-                    tracing::warn!(job = self.name, error = format!("{error:#}"), "failed")
+                    tracing::warn!(job = self.name, error = format!("{error:#}"), "failed");
                 }
             }
             tokio::select! {

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`relay`] | publishes events that a command left in the outbox |
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
+//! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
 //! | `provision` | makes streams and consumers that are missing |
@@ -22,6 +23,7 @@ mod file_dead_letter;
 mod jobs;
 mod outbox;
 mod reconcile;
+pub mod uploads;
 
 pub use file_dead_letter::FileDeadLetter;
 pub use outbox::relay;
@@ -33,6 +35,7 @@ use aftercall::bus::{Bus, Parameters};
 use aftercall::config::{self, ConfigError, Env};
 use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency};
 use aftercall::lifecycle::Shutdown;
+use aftercall::providers::object_store::ObjectStore;
 use aftercall::telemetry::PrometheusHandle;
 use aftercall::worker::{Settings, Worker};
 use futures::FutureExt;
@@ -55,6 +58,7 @@ pub struct Config {
     pub worker: config::Worker,
     pub nats: config::Nats,
     pub database: config::Database,
+    pub object_store: config::ObjectStore,
     pub maintenance: config::Maintenance,
 }
 
@@ -64,6 +68,7 @@ impl Config {
             worker: config::Worker::read(env)?,
             nats: config::Nats::read(env)?,
             database: config::Database::read(env)?,
+            object_store: config::ObjectStore::read(env)?,
             maintenance: config::Maintenance::read(env)?,
         })
     }
@@ -77,8 +82,9 @@ pub async fn start(
 ) -> anyhow::Result<()> {
     let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
     let bus = Bus::connect(&config.nats, "maintenance").await?;
+    let store = ObjectStore::connect(&config.object_store).await?;
     let tracker = TaskTracker::new();
-    for job in jobs(&config.maintenance, &db, &bus) {
+    for job in jobs(&config.maintenance, &db, &bus, &store) {
         tracker.spawn(job.repeat(db.clone(), shutdown.soft().clone()));
     }
     tracker.close();
@@ -97,12 +103,16 @@ pub async fn start(
     Ok(())
 }
 
-fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus) -> Vec<Job> {
+fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore) -> Vec<Job> {
     let parameters = Parameters {
         replicas: settings.nats_replicas,
         duplicate_window: settings.nats_duplicate_window,
     };
-    let (delay, age) = (settings.outbox_delay, settings.reconcile_after);
+    let (delay, age, silence) = (
+        settings.outbox_delay,
+        settings.reconcile_after,
+        settings.upload_sweep_after,
+    );
     vec![
         job("provision", 5, bus.clone(), move |bus| async move {
             if bus.missing().await?.is_empty() {
@@ -120,6 +130,15 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus) -> Vec<Job> {
         job("reconcile", 60, db.clone(), move |db| async move {
             reconcile(&db, Timestamp::now(), age).await
         }),
+        job(
+            "uploads",
+            60,
+            (db.clone(), store.clone()),
+            move |(db, store)| async move {
+                let swept = uploads::sweep(&db, &store, Timestamp::now(), silence).await?;
+                Ok(swept.removed)
+            },
+        ),
         job("answers", 3600, db.clone(), move |db| async move {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;

@@ -16,11 +16,23 @@ const AGE: Duration = Duration::from_secs(900);
 
 /// Leaves an event in the outbox, as a command does whose publish failed.
 async fn leave_behind(harness: &Harness, seeded: Seeded) {
-    let mut tx = harness.begin(Process::Ingress, Principal::User(seeded.user_id)).await;
-    let session = timeline::lock(&mut tx, seeded.session_id).await.expect("a lock").expect("a session");
-    let ended: Fact = SessionEnded { session_id: seeded.session_id }.into();
-    timeline::record(&mut tx, &session, std::slice::from_ref(&ended)).await.expect("recorded");
-    outbox::insert(&mut tx, &session, "aftercall/test", None, &[ended]).await.expect("in the outbox");
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .await;
+    let session = timeline::lock(&mut tx, seeded.session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
+    let ended: Fact = SessionEnded {
+        session_id: seeded.session_id,
+    }
+    .into();
+    timeline::record(&mut tx, &session, std::slice::from_ref(&ended))
+        .await
+        .expect("recorded");
+    outbox::insert(&mut tx, &session, "aftercall/test", None, &[ended])
+        .await
+        .expect("in the outbox");
     tx.commit().await.expect("commit");
 }
 
@@ -36,10 +48,25 @@ async fn the_relay_publishes_what_was_left_behind_once() {
     leave_behind(&harness, seeded).await;
     let (db, bus) = (harness.db(Process::Maintenance), harness.bus.clone());
 
-    assert_eq!(relay(&db, &bus, Timestamp::now(), DELAY).await.expect("too early"), 0);
-    assert_eq!(relay(&db, &bus, after(DELAY), DELAY).await.expect("relayed"), 1);
+    assert_eq!(
+        relay(&db, &bus, Timestamp::now(), DELAY)
+            .await
+            .expect("too early"),
+        0
+    );
+    assert_eq!(
+        relay(&db, &bus, after(DELAY), DELAY)
+            .await
+            .expect("relayed"),
+        1
+    );
     assert_eq!(harness.published("session.ended").await, 1);
-    assert_eq!(relay(&db, &bus, after(DELAY), DELAY).await.expect("nothing left"), 0);
+    assert_eq!(
+        relay(&db, &bus, after(DELAY), DELAY)
+            .await
+            .expect("nothing left"),
+        0
+    );
     harness.finish().await;
 }
 
@@ -50,9 +77,22 @@ async fn what_cannot_be_published_stays_in_the_outbox() {
     leave_behind(&harness, seeded).await;
     let (db, bus) = (harness.db(Process::Maintenance), harness.bus.clone());
     harness.nats.lock().await.kill().await;
-    relay(&db, &bus, after(DELAY), DELAY).await.expect_err("no broker");
-    harness.nats.lock().await.restart().await.expect("it comes back");
-    assert_eq!(relay(&db, &bus, after(DELAY), DELAY).await.expect("relayed"), 1);
+    relay(&db, &bus, after(DELAY), DELAY)
+        .await
+        .expect_err("no broker");
+    harness
+        .nats
+        .lock()
+        .await
+        .restart()
+        .await
+        .expect("it comes back");
+    assert_eq!(
+        relay(&db, &bus, after(DELAY), DELAY)
+            .await
+            .expect("relayed"),
+        1
+    );
     assert_eq!(harness.published("session.ended").await, 1);
     harness.finish().await;
 }
@@ -81,9 +121,21 @@ async fn unfinished_work_is_asked_for_again() {
     seed::transcript(&harness, other, &["Hello."]).await;
     let (db, bus) = (harness.db(Process::Maintenance), harness.bus.clone());
 
-    assert_eq!(reconcile(&db, Timestamp::now(), AGE).await.expect("too early"), 0);
-    assert_eq!(reconcile(&db, after(AGE), AGE).await.expect("a check and an analysis"), 2);
-    relay(&db, &bus, after(DELAY), DELAY).await.expect("relayed");
+    assert_eq!(
+        reconcile(&db, Timestamp::now(), AGE)
+            .await
+            .expect("too early"),
+        0
+    );
+    assert_eq!(
+        reconcile(&db, after(AGE), AGE)
+            .await
+            .expect("a check and an analysis"),
+        2
+    );
+    relay(&db, &bus, after(DELAY), DELAY)
+        .await
+        .expect("relayed");
     assert_eq!(harness.published("recording.uploaded").await, 1);
     assert_eq!(harness.published("analysis.requested").await, 1);
     harness.finish_as_it_is().await;
@@ -96,7 +148,11 @@ async fn a_job_runs_in_one_process_at_a_time() {
     assert!(jobs::try_lock(&mut first, "relay").await.expect("a query"));
     let mut second = harness.begin(Process::Maintenance, ROLE).await;
     assert!(!jobs::try_lock(&mut second, "relay").await.expect("a query"));
-    assert!(jobs::try_lock(&mut second, "reconcile").await.expect("a query"));
+    assert!(
+        jobs::try_lock(&mut second, "reconcile")
+            .await
+            .expect("a query")
+    );
     // The process dies, and with it its connection.
     drop(first);
     let mut third = harness.begin(Process::Maintenance, ROLE).await;
@@ -112,23 +168,41 @@ async fn a_job_runs_in_one_process_at_a_time() {
 #[tokio::test]
 async fn dead_letters_are_filed_once() {
     let harness = Harness::start().await;
-    let subject = "dead.store-recording.events.recording.uploaded.0198c0de-0000-7000-8000-000000000001";
-    let headers = [("aftercall-handler", "store-recording"), ("aftercall-class", "rejected"),
-        ("aftercall-reason", "no audio"), ("aftercall-attempts", "1"), ("aftercall-sequence", "7"),
-        ("aftercall-stream", "EVENTS"), ("aftercall-stream-created", "2026-11-21T10:00:00Z")];
+    let subject =
+        "dead.store-recording.events.recording.uploaded.0198c0de-0000-7000-8000-000000000001";
+    let headers = [
+        ("aftercall-handler", "store-recording"),
+        ("aftercall-class", "rejected"),
+        ("aftercall-reason", "no audio"),
+        ("aftercall-attempts", "1"),
+        ("aftercall-sequence", "7"),
+        ("aftercall-stream", "EVENTS"),
+        ("aftercall-stream-created", "2026-11-21T10:00:00Z"),
+    ];
     for id in ["a", "b"] {
-        harness.bus.publish(subject, headers, "{}", id).await.expect("stored");
+        harness
+            .bus
+            .publish(subject, headers, "{}", id)
+            .await
+            .expect("stored");
     }
     let handler = FileDeadLetter::new(harness.db(Process::Maintenance));
-    let worker =
-        harness.worker("maintenance", WorkerRole::Maintenance, Process::Maintenance).handler(handler);
+    let worker = harness
+        .worker("maintenance", WorkerRole::Maintenance, Process::Maintenance)
+        .handler(handler);
     let running = harness.run(worker);
     harness.idle().await;
 
     let mut tx = harness.begin(Process::Maintenance, ROLE).await;
     let filed = dead_letters::list(&mut tx, None, 10).await.expect("a list");
     assert_eq!(filed.len(), 1);
-    assert_eq!((filed[0].letter.class.as_str(), filed[0].letter.stream_sequence), ("rejected", 7));
+    assert_eq!(
+        (
+            filed[0].letter.class.as_str(),
+            filed[0].letter.stream_sequence
+        ),
+        ("rejected", 7)
+    );
     drop(tx);
     running.stop().await;
     harness.finish_as_it_is().await;
@@ -138,16 +212,27 @@ async fn dead_letters_are_filed_once() {
 async fn a_letter_that_cannot_be_filed_yet_is_delivered_again() {
     let harness = Harness::start().await;
     harness.break_table("dead_letters", "insert", 1).await;
-    harness.bus.publish("dead.x.events.y", [("aftercall-handler", "x")], "{}", "a").await.expect("stored");
+    harness
+        .bus
+        .publish("dead.x.events.y", [("aftercall-handler", "x")], "{}", "a")
+        .await
+        .expect("stored");
     let handler = FileDeadLetter::new(harness.db(Process::Maintenance));
-    let worker =
-        harness.worker("maintenance", WorkerRole::Maintenance, Process::Maintenance).handler(handler);
+    let worker = harness
+        .worker("maintenance", WorkerRole::Maintenance, Process::Maintenance)
+        .handler(handler);
     let running = harness.run(worker);
     harness.idle().await;
 
     assert_eq!(harness.deliveries("file-dead-letter").await, 2);
     let mut tx = harness.begin(Process::Maintenance, ROLE).await;
-    assert_eq!(dead_letters::list(&mut tx, None, 10).await.expect("a list").len(), 1);
+    assert_eq!(
+        dead_letters::list(&mut tx, None, 10)
+            .await
+            .expect("a list")
+            .len(),
+        1
+    );
     drop(tx);
     running.stop().await;
     harness.finish_as_it_is().await;

@@ -81,7 +81,11 @@ impl Chunks {
 
     /// Channels that can be told apart up to now: 1 where several all carry the same sound.
     pub fn distinct_channels(&self) -> u16 {
-        if self.crosstalk.all_the_same() { 1 } else { self.decoder.channels() }
+        if self.crosstalk.all_the_same() {
+            1
+        } else {
+            self.decoder.channels()
+        }
     }
 
     /// Decodes and cuts the next block.
@@ -101,15 +105,18 @@ impl Chunks {
         let whole = planes.first().map_or(0, Vec::len) / FRAME_SAMPLES * FRAME_SAMPLES;
         let mut frames = vec![Frame::default(); planes.len()];
         for start in (0..whole).step_by(FRAME_SAMPLES) {
-            let samples: Vec<&[f32]> =
-                planes.iter().map(|plane| &plane[start..start + FRAME_SAMPLES]).collect();
+            let samples: Vec<&[f32]> = planes
+                .iter()
+                .map(|plane| &plane[start..start + FRAME_SAMPLES])
+                .collect();
             for (number, channel) in self.channels.iter_mut().enumerate() {
                 frames[number] = channel.detector.judge(samples[number]);
             }
             self.crosstalk.suppress(&mut frames, &samples);
             for (number, channel) in self.channels.iter_mut().enumerate() {
                 let ended = channel.segmenter.push(frames[number], samples[number]);
-                self.ready.extend(ended.map(|stretch| channel.chunk(number, stretch)));
+                self.ready
+                    .extend(ended.map(|stretch| channel.chunk(number, stretch)));
             }
         }
         for plane in planes {
@@ -133,7 +140,8 @@ impl Chunks {
         }
         for (number, channel) in self.channels.iter_mut().enumerate() {
             let open = channel.segmenter.finish();
-            self.ready.extend(open.map(|stretch| channel.chunk(number, stretch)));
+            self.ready
+                .extend(open.map(|stretch| channel.chunk(number, stretch)));
         }
         self.ended = true;
     }

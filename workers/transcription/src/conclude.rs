@@ -29,8 +29,14 @@ pub async fn conclude(
     };
     if let Some(outcome) = outcome {
         let (recording_id, generation) = (event.recording_id, event.generation);
-        transcriptions::finish(&mut tx, session.account_id, recording_id, generation, outcome)
-            .await?;
+        transcriptions::finish(
+            &mut tx,
+            session.account_id,
+            recording_id,
+            generation,
+            outcome,
+        )
+        .await?;
     }
     let mut published: Vec<Published> = vec![
         RecordingTranscribed {
@@ -41,12 +47,26 @@ pub async fn conclude(
         .into(),
     ];
     if let Some(generation) = transcripts::compose(&mut tx, &session, event.generation).await? {
-        published.push(TranscriptCompleted { session_id: event.session_id, generation }.into());
+        published.push(
+            TranscriptCompleted {
+                session_id: event.session_id,
+                generation,
+            }
+            .into(),
+        );
         if session.auto_analyze {
-            published.push(ask_for_analysis(&mut tx, &session, generation).await?.into());
+            published.push(
+                ask_for_analysis(&mut tx, &session, generation)
+                    .await?
+                    .into(),
+            );
         }
     }
-    let facts: Vec<_> = published.iter().cloned().map(Publishes::into_fact).collect();
+    let facts: Vec<_> = published
+        .iter()
+        .cloned()
+        .map(Publishes::into_fact)
+        .collect();
     timeline::record(&mut tx, &session, &facts).await?;
     tx.commit().await?;
     Ok(published)

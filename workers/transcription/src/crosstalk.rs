@@ -27,7 +27,11 @@ pub struct Crosstalk {
 impl Crosstalk {
     pub fn new(channels: u16) -> Self {
         let recent = vec![VecDeque::with_capacity(ECHO_FRAMES); usize::from(channels)];
-        Self { recent, heard_sound: false, heard_difference: false }
+        Self {
+            recent,
+            heard_sound: false,
+            heard_difference: false,
+        }
     }
 
     /// All channels carried the same sound up to now; never true of a single channel.
@@ -46,8 +50,11 @@ impl Crosstalk {
             }
             recent.push_back(frame.power);
         }
-        let loudness: Vec<f32> =
-            self.recent.iter().map(|recent| recent.iter().copied().fold(0.0, f32::max)).collect();
+        let loudness: Vec<f32> = self
+            .recent
+            .iter()
+            .map(|recent| recent.iter().copied().fold(0.0, f32::max))
+            .collect();
         let loudest = loudness.iter().copied().fold(0.0, f32::max);
         for channel in 0..frames.len() {
             let echo = loudness[channel] * ECHO_POWER_RATIO < loudest;
@@ -86,7 +93,9 @@ mod tests {
     use super::*;
 
     fn wave(level: f32, period: f32) -> Vec<f32> {
-        (0..256).map(|i| level * (i as f32 / period).sin()).collect()
+        (0..256)
+            .map(|i| level * (i as f32 / period).sin())
+            .collect()
     }
 
     fn scores(crosstalk: &mut Crosstalk, channels: &[Vec<f32>]) -> Vec<f32> {
@@ -94,7 +103,10 @@ mod tests {
         let silence = vec![0.0; 256];
         let mut frames: Vec<Frame> = samples
             .iter()
-            .map(|samples| Frame { score: 0.9, power: difference_power(samples, &silence) })
+            .map(|samples| Frame {
+                score: 0.9,
+                power: difference_power(samples, &silence),
+            })
             .collect();
         crosstalk.suppress(&mut frames, &samples);
         frames.iter().map(|frame| frame.score).collect()
@@ -103,7 +115,10 @@ mod tests {
     #[test]
     fn two_voices_both_count() {
         let mut crosstalk = Crosstalk::new(2);
-        assert_eq!(scores(&mut crosstalk, &[wave(0.5, 7.0), wave(0.1, 5.0)]), [0.9, 0.9]);
+        assert_eq!(
+            scores(&mut crosstalk, &[wave(0.5, 7.0), wave(0.1, 5.0)]),
+            [0.9, 0.9]
+        );
         assert!(!crosstalk.all_the_same());
     }
 
@@ -113,7 +128,10 @@ mod tests {
         let (voice, echo) = (wave(0.5, 7.0), wave(0.01, 7.0));
         assert_eq!(scores(&mut crosstalk, &[voice, echo.clone()]), [0.9, 0.0]);
         for _ in 0..ECHO_FRAMES - 1 {
-            assert_eq!(scores(&mut crosstalk, &[echo.clone(), wave(0.01, 5.0)])[1], 0.0);
+            assert_eq!(
+                scores(&mut crosstalk, &[echo.clone(), wave(0.01, 5.0)])[1],
+                0.0
+            );
         }
         assert_eq!(scores(&mut crosstalk, &[echo, wave(0.01, 5.0)]), [0.9, 0.9]);
     }
@@ -122,7 +140,10 @@ mod tests {
     fn one_microphone_twice_counts_once() {
         let mut crosstalk = Crosstalk::new(2);
         assert!(!crosstalk.all_the_same(), "nothing was heard yet");
-        assert_eq!(scores(&mut crosstalk, &[wave(0.5, 7.0), wave(0.5, 7.0)]), [0.9, 0.0]);
+        assert_eq!(
+            scores(&mut crosstalk, &[wave(0.5, 7.0), wave(0.5, 7.0)]),
+            [0.9, 0.0]
+        );
         assert!(crosstalk.all_the_same());
         scores(&mut crosstalk, &[wave(0.5, 7.0), wave(0.0, 7.0)]);
         assert!(!crosstalk.all_the_same());

@@ -42,7 +42,10 @@ pub async fn start(file: File, max_audio: Duration) -> Result<Cutting, CutError>
         .await
         .map_err(|error| AudioError::Io(std::io::Error::other(error)))??;
     std::thread::spawn(move || cut(Chunks::new(decoder), max_audio, &sender, &found));
-    Ok(Cutting { chunks, distinct_channels })
+    Ok(Cutting {
+        chunks,
+        distinct_channels,
+    })
 }
 
 fn cut(
@@ -53,7 +56,11 @@ fn cut(
 ) {
     while let Some(chunk) = chunks.next() {
         let too_long = u128::from(chunks.decoded_ms().unsigned_abs()) > max_audio.as_millis();
-        let chunk = if too_long { Err(too_long_for(max_audio).into()) } else { chunk };
+        let chunk = if too_long {
+            Err(too_long_for(max_audio).into())
+        } else {
+            chunk
+        };
         let last = chunk.is_err();
         // Nobody waits any more: the worker stops, or the message goes to another.
         if sender.blocking_send(chunk).is_err() || last {
@@ -64,5 +71,7 @@ fn cut(
 }
 
 fn too_long_for(max_audio: Duration) -> AudioError {
-    AudioError::TooLong { max_hours: max_audio.as_secs_f64() / 3600.0 }
+    AudioError::TooLong {
+        max_hours: max_audio.as_secs_f64() / 3600.0,
+    }
 }

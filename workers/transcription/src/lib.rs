@@ -99,5 +99,11 @@ pub fn handler(
         model.clone(),
         settings.language.clone(),
     );
-    Ok(TranscribeRecording::new(db, store, engine, format!("openai/{model}"), settings.max_audio))
+    Ok(TranscribeRecording::new(
+        db,
+        store,
+        engine,
+        format!("openai/{model}"),
+        settings.max_audio,
+    ))
 }

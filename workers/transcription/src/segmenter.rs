@@ -70,8 +70,16 @@ impl Segmenter {
     /// Takes the next frame; gives the stretch that it ended, if any.
     pub fn push(&mut self, frame: Frame, samples: &[f32]) -> Option<Stretch> {
         debug_assert_eq!(samples.len(), FRAME_SAMPLES);
-        let voiced = frame.score >= if self.open { ONGOING_SCORE } else { ONSET_SCORE };
-        self.frames.push_back(Held { power: frame.power, voiced });
+        let voiced = frame.score
+            >= if self.open {
+                ONGOING_SCORE
+            } else {
+                ONSET_SCORE
+            };
+        self.frames.push_back(Held {
+            power: frame.power,
+            voiced,
+        });
         self.samples.extend(samples);
         if self.open {
             self.close_at_pause().or_else(|| self.cut_if_full())
@@ -94,7 +102,10 @@ impl Segmenter {
             self.onset_run = 0;
             self.forget_voice_before_onset();
         } else {
-            let surplus = self.frames.len().saturating_sub(MARGIN_FRAMES + ONSET_FRAMES - 1);
+            let surplus = self
+                .frames
+                .len()
+                .saturating_sub(MARGIN_FRAMES + ONSET_FRAMES - 1);
             self.discard(surplus);
         }
     }
@@ -108,8 +119,17 @@ impl Segmenter {
     }
 
     fn close_at_pause(&mut self) -> Option<Stretch> {
-        let silent = self.frames.iter().rev().take_while(|frame| !frame.voiced).count();
-        if silent < PAUSE_FRAMES { None } else { self.close() }
+        let silent = self
+            .frames
+            .iter()
+            .rev()
+            .take_while(|frame| !frame.voiced)
+            .count();
+        if silent < PAUSE_FRAMES {
+            None
+        } else {
+            self.close()
+        }
     }
 
     /// Ends the open stretch a margin after its last voiced frame; what is left is silence.
@@ -187,21 +207,38 @@ mod tests {
     }
 
     fn voice(frames: usize) -> Vec<Frame> {
-        vec![Frame { score: 0.9, power: 0.01 }; frames]
+        vec![
+            Frame {
+                score: 0.9,
+                power: 0.01
+            };
+            frames
+        ]
     }
 
     fn silence(frames: usize) -> Vec<Frame> {
-        vec![Frame { score: 0.1, power: 1e-8 }; frames]
+        vec![
+            Frame {
+                score: 0.1,
+                power: 1e-8
+            };
+            frames
+        ]
     }
 
     fn ranges(frames: &[Vec<Frame>]) -> Vec<(usize, usize)> {
-        run(&frames.concat()).iter().map(|it| (it.start_frame, it.end_frame)).collect()
+        run(&frames.concat())
+            .iter()
+            .map(|it| (it.start_frame, it.end_frame))
+            .collect()
     }
 
     #[test]
     fn a_stretch_has_margins_and_knows_where_speech_is() {
         let stretches = run(&[silence(100), voice(50), silence(100)].concat());
-        let [only] = &stretches[..] else { panic!("one stretch, not {}", stretches.len()) };
+        let [only] = &stretches[..] else {
+            panic!("one stretch, not {}", stretches.len())
+        };
         assert_eq!((only.start_frame, only.end_frame), (90, 160));
         assert_eq!((only.speech_start_frame, only.speech_end_frame), (100, 150));
         assert_eq!(only.samples.len(), 70 * FRAME_SAMPLES);
@@ -220,7 +257,12 @@ mod tests {
     fn knocks_silence_and_nothing_give_nothing() {
         assert!(ranges(&[]).is_empty());
         assert!(ranges(&[silence(5_000)]).is_empty());
-        let knocks = [silence(50), voice(2), silence(50), voice(MIN_VOICED_FRAMES - 1)];
+        let knocks = [
+            silence(50),
+            voice(2),
+            silence(50),
+            voice(MIN_VOICED_FRAMES - 1),
+        ];
         assert!(ranges(&knocks).is_empty());
     }
 
@@ -241,7 +283,10 @@ mod tests {
     #[test]
     fn the_end_of_a_word_after_a_cut_is_kept() {
         let mut frames = voice(MAX_FRAMES + 1);
-        frames[MAX_FRAMES - 4..MAX_FRAMES].fill(Frame { score: 0.9, power: 1e-6 });
+        frames[MAX_FRAMES - 4..MAX_FRAMES].fill(Frame {
+            score: 0.9,
+            power: 1e-6,
+        });
         let stretches = ranges(&[frames, silence(100)]);
         assert_eq!(stretches.len(), 2);
         assert_eq!(stretches[0].1, stretches[1].0);

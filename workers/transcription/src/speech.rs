@@ -29,7 +29,9 @@ pub struct SpeechDetector {
 
 impl Default for SpeechDetector {
     fn default() -> Self {
-        Self { earshot: earshot::Detector::default_boxed() }
+        Self {
+            earshot: earshot::Detector::default_boxed(),
+        }
     }
 }
 
@@ -37,8 +39,11 @@ impl SpeechDetector {
     /// Judges the next frame, of [`FRAME_SAMPLES`] samples from -1 to 1.
     pub fn judge(&mut self, samples: &[f32]) -> Frame {
         let power = mean_square(samples);
-        let score =
-            if power < SILENCE_POWER { 0.0 } else { self.earshot.predict_f32(samples) };
+        let score = if power < SILENCE_POWER {
+            0.0
+        } else {
+            self.earshot.predict_f32(samples)
+        };
         Frame { score, power }
     }
 }

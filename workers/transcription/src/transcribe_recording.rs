@@ -50,7 +50,13 @@ impl TranscribeRecording {
         engine_name: String,
         max_audio: Duration,
     ) -> Self {
-        Self { db, store, engine: Arc::new(engine), engine_name, max_audio }
+        Self {
+            db,
+            store,
+            engine: Arc::new(engine),
+            engine_name,
+            max_audio,
+        }
     }
 
     async fn load(
@@ -70,7 +76,9 @@ impl TranscribeRecording {
     async fn download(&self, recording: &Recording) -> Result<File, Failure> {
         let file = tokio::task::spawn_blocking(tempfile::tempfile).await??;
         let mut target = tokio::fs::File::from_std(file);
-        self.store.download(&recording.object_key, &mut target).await?;
+        self.store
+            .download(&recording.object_key, &mut target)
+            .await?;
         Ok(target.into_std().await)
     }
 
@@ -98,7 +106,8 @@ impl TranscribeRecording {
                 return Err(Failure::Retry(anyhow::anyhow!("the process stops")));
             }
             if told.elapsed() >= PROGRESS_EVERY {
-                self.tell_progress(event, recording, end_ms, context).await?;
+                self.tell_progress(event, recording, end_ms, context)
+                    .await?;
                 told = Instant::now();
             }
         }
@@ -114,7 +123,10 @@ impl TranscribeRecording {
         let account = recording.account_id;
         let chunks = transcriptions::chunks(&mut tx, account, recording.id, generation).await?;
         tx.commit().await?;
-        Ok(chunks.into_iter().map(|chunk| ((chunk.channel, chunk.index), chunk)).collect())
+        Ok(chunks
+            .into_iter()
+            .map(|chunk| ((chunk.channel, chunk.index), chunk))
+            .collect())
     }
 
     async fn hear_chunk(
@@ -125,7 +137,11 @@ impl TranscribeRecording {
     ) -> Result<StoredChunk, Failure> {
         let (channel, index) = key(&chunk);
         let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
-        let heard = self.engine.transcribe(wav::encode(&chunk.samples), length).await.map_err(cannot_hear)?;
+        let heard = self
+            .engine
+            .transcribe(wav::encode(&chunk.samples), length)
+            .await
+            .map_err(cannot_hear)?;
         let chunk = StoredChunk {
             channel,
             index,
@@ -192,7 +208,9 @@ impl Handler for TranscribeRecording {
             return Ok(conclude::conclude(&self.db, &event, None).await?);
         }
         let file = self.download(&recording).await?;
-        let cutting = cutting::start(file, self.max_audio).await.map_err(cannot_cut)?;
+        let cutting = cutting::start(file, self.max_audio)
+            .await
+            .map_err(cannot_cut)?;
         let (chunks, channels) = self.hear(&event, &recording, cutting, context).await?;
         let language = chunks.iter().find_map(|chunk| chunk.language.clone());
         let turns = build_turns(

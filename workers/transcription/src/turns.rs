@@ -34,8 +34,10 @@ pub struct HeardChunk {
 /// `channels` are those that can be told apart: with one, everybody is `unknown`. The order of
 /// `chunks` does not matter.
 pub fn build_turns(recording_id: RecordingId, channels: u16, chunks: Vec<HeardChunk>) -> Vec<Turn> {
-    let mut chunks: Vec<HeardChunk> =
-        chunks.into_iter().filter(|chunk| is_speech(&chunk.heard)).collect();
+    let mut chunks: Vec<HeardChunk> = chunks
+        .into_iter()
+        .filter(|chunk| is_speech(&chunk.heard))
+        .collect();
     chunks.sort_by_key(|chunk| (chunk.speech_start_ms, chunk.channel));
     let mut open: Vec<OpenTurn> = Vec::new();
     for chunk in chunks {
@@ -45,11 +47,15 @@ pub fn build_turns(recording_id: RecordingId, channels: u16, chunks: Vec<HeardCh
         }
     }
     let numbered = (0..).zip(open);
-    numbered.map(|(index, turn)| turn.finish(index, recording_id, channels)).collect()
+    numbered
+        .map(|(index, turn)| turn.finish(index, recording_id, channels))
+        .collect()
 }
 
 fn is_speech(heard: &Transcription) -> bool {
-    let invented = heard.no_speech_probability.is_some_and(|it| it > NO_SPEECH_PROBABILITY)
+    let invented = heard
+        .no_speech_probability
+        .is_some_and(|it| it > NO_SPEECH_PROBABILITY)
         && heard.confidence.is_some_and(|it| it < UNSURE_CONFIDENCE);
     !invented && heard.text.chars().any(char::is_alphanumeric)
 }
@@ -95,14 +101,18 @@ impl OpenTurn {
             self.confidence_ms.1 += ms;
         }
         // A list with the words of some chunks would look as if the others had none.
-        self.words = self.words.take().zip(chunk.heard.words).map(|(mut words, more)| {
-            words.extend(more.into_iter().map(|word| Word {
-                start_ms: chunk.start_ms + word.start_ms,
-                end_ms: chunk.start_ms + word.end_ms,
-                ..word
-            }));
-            words
-        });
+        self.words = self
+            .words
+            .take()
+            .zip(chunk.heard.words)
+            .map(|(mut words, more)| {
+                words.extend(more.into_iter().map(|word| Word {
+                    start_ms: chunk.start_ms + word.start_ms,
+                    end_ms: chunk.start_ms + word.end_ms,
+                    ..word
+                }));
+                words
+            });
     }
 
     fn finish(self, index: u32, recording_id: RecordingId, channels: u16) -> Turn {

@@ -15,13 +15,18 @@ pub fn encode(samples: &[f32]) -> Vec<u8> {
     let mut file = Cursor::new(Vec::with_capacity(44 + 2 * samples.len()));
     let mut writer = hound::WavWriter::new(&mut file, spec).expect("writes to memory");
     for &sample in samples {
-        writer.write_sample(to_i16(sample)).expect("writes to memory");
+        writer
+            .write_sample(to_i16(sample))
+            .expect("writes to memory");
     }
     writer.finalize().expect("writes to memory");
     file.into_inner()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "clamped to full scale before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to full scale before"
+)]
 fn to_i16(sample: f32) -> i16 {
     (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)).round() as i16
 }
@@ -34,7 +39,10 @@ mod tests {
     fn samples_come_back_as_they_were() {
         let bytes = encode(&[0.0, 0.5, -1.0, 2.0, f32::NAN]);
         let mut reader = hound::WavReader::new(&bytes[..]).unwrap();
-        assert_eq!((reader.spec().channels, reader.spec().sample_rate), (1, 16_000));
+        assert_eq!(
+            (reader.spec().channels, reader.spec().sample_rate),
+            (1, 16_000)
+        );
         let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
         assert_eq!(samples, [0, 16_384, -32_767, 32_767, 0]);
     }

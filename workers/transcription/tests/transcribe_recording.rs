@@ -21,7 +21,10 @@ use aftercall::session::{Phase, Status};
 use stub::{Answer, Stub};
 
 const HANDLER: &str = "transcribe-recording";
-const CALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../all/samples/clinic-call/call.opus");
+const CALL: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../all/samples/clinic-call/call.opus"
+);
 
 struct Bench {
     harness: Harness,
@@ -34,26 +37,40 @@ impl Bench {
     /// A session with one stored recording whose transcription is due.
     async fn start(wav: Vec<u8>, probed: Probed) -> Self {
         let harness = Harness::start().await;
-        let settings = config::ObjectStore::read(&harness.env(Process::Transcription)).expect("settings");
+        let settings =
+            config::ObjectStore::read(&harness.env(Process::Transcription)).expect("settings");
         let store = ObjectStore::connect(&settings).await.expect("a client");
         store.ensure_bucket().await.expect("a bucket");
-        store.put("recordings/one", "audio/wav", wav.into()).await.expect("stored");
+        store
+            .put("recordings/one", "audio/wav", wav.into())
+            .await
+            .expect("stored");
         let seeded = seed::session(&harness).await;
         let uploaded = seed::recording(&harness, seeded, "recordings/one", 1, [0; 32]).await;
         let requested = seed::stored(&harness, &uploaded, probed).await;
-        Self { harness, store, seeded, requested }
+        Self {
+            harness,
+            store,
+            seeded,
+            requested,
+        }
     }
 
     /// Runs the worker on the speech server of the test run, or on another.
     fn run(&self, base_url: Option<&str>) -> Running {
         let env = self.harness.env(Process::Transcription);
-        let env = base_url.map_or(env.clone(), |url| env.with([("TRANSCRIPTION_BASE_URL", url)]));
+        let env = base_url.map_or(env.clone(), |url| {
+            env.with([("TRANSCRIPTION_BASE_URL", url)])
+        });
         let settings = speech(&env);
         let db = self.harness.db(Process::Transcription);
         let handler = aftercall_transcription::handler(db, self.store.clone(), &settings);
         let role = WorkerRole::Transcription;
-        let worker = self.harness.worker("transcription", role, Process::Transcription);
-        self.harness.run(worker.handler(handler.expect("a handler")))
+        let worker = self
+            .harness
+            .worker("transcription", role, Process::Transcription);
+        self.harness
+            .run(worker.handler(handler.expect("a handler")))
     }
 
     async fn publish(&self) {
@@ -64,7 +81,9 @@ impl Bench {
     async fn transcript(&self) -> Option<Transcript> {
         let principal = Principal::User(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, principal).await;
-        transcripts::get(&mut tx, self.seeded.session_id, None).await.expect("a query")
+        transcripts::get(&mut tx, self.seeded.session_id, None)
+            .await
+            .expect("a query")
     }
 }
 
@@ -74,7 +93,8 @@ fn speech(env: &Env) -> config::Transcription {
 
 /// The first seconds of the sample call as a two-channel WAV.
 fn call(seconds: usize) -> (Vec<u8>, Probed) {
-    let mut decoder = Decoder::open(File::open(Path::new(CALL)).expect("the sample")).expect("audio");
+    let mut decoder =
+        Decoder::open(File::open(Path::new(CALL)).expect("the sample")).expect("audio");
     let spec = hound::WavSpec {
         channels: decoder.channels(),
         sample_rate: decoder.sample_rate_hz(),
@@ -84,12 +104,18 @@ fn call(seconds: usize) -> (Vec<u8>, Probed) {
     let wanted = seconds * spec.sample_rate as usize;
     let mut planes: Vec<Vec<f32>> = vec![Vec::new(); spec.channels.into()];
     while planes[0].len() < wanted {
-        let block = decoder.next_block().expect("it decodes").expect("it is long enough");
+        let block = decoder
+            .next_block()
+            .expect("it decodes")
+            .expect("it is long enough");
         for (plane, more) in planes.iter_mut().zip(block.planes) {
             plane.extend_from_slice(more);
         }
     }
-    (wav(spec, wanted, |at, channel| planes[channel][at]), probed(seconds, spec))
+    (
+        wav(spec, wanted, |at, channel| planes[channel][at]),
+        probed(seconds, spec),
+    )
 }
 
 fn silence(seconds: usize) -> (Vec<u8>, Probed) {
@@ -99,7 +125,10 @@ fn silence(seconds: usize) -> (Vec<u8>, Probed) {
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    (wav(spec, seconds * 16_000, |_, _| 0.0), probed(seconds, spec))
+    (
+        wav(spec, seconds * 16_000, |_, _| 0.0),
+        probed(seconds, spec),
+    )
 }
 
 fn wav(spec: hound::WavSpec, frames: usize, sample: impl Fn(usize, usize) -> f32) -> Vec<u8> {
@@ -132,17 +161,28 @@ async fn a_recording_is_transcribed() {
     bench.publish().await;
 
     let transcript = bench.transcript().await.expect("a transcript");
-    assert!(transcript.turns.len() >= 2, "{} turns", transcript.turns.len());
+    assert!(
+        transcript.turns.len() >= 2,
+        "{} turns",
+        transcript.turns.len()
+    );
     assert_eq!(transcript.turns[0].speaker, "speaker_0");
-    assert!(transcript.turns.iter().any(|turn| turn.speaker == "speaker_1"));
+    assert!(
+        transcript
+            .turns
+            .iter()
+            .any(|turn| turn.speaker == "speaker_1")
+    );
     assert!(transcript.turns.is_sorted_by_key(|turn| turn.start_ms));
     assert_eq!((transcript.generation, transcript.duration_ms), (1, 12_000));
     let session = bench.harness.session(bench.seeded).await;
     assert_eq!(session.status, Status::Transcribed);
     assert_eq!(session.stages.transcription.state, Phase::Done);
-    for (fact, count) in
-        [("recording.transcribed", 1), ("transcript.completed", 1), ("analysis.requested", 1)]
-    {
+    for (fact, count) in [
+        ("recording.transcribed", 1),
+        ("transcript.completed", 1),
+        ("analysis.requested", 1),
+    ] {
         assert_eq!(bench.harness.published(fact).await, count, "{fact}");
     }
     worker.stop().await;
@@ -172,15 +212,27 @@ async fn delivered_twice_it_is_heard_and_written_once() {
 async fn after_a_failed_attempt_only_the_missing_chunks_are_sent() {
     let (wav, probed) = call(12);
     let bench = Bench::start(wav, probed).await;
-    let stub = Stub::start([Answer::Text("Hello."), Answer::Status(500), Answer::Text("Goodbye.")]).await;
+    let stub = Stub::start([
+        Answer::Text("Hello."),
+        Answer::Status(500),
+        Answer::Text("Goodbye."),
+    ])
+    .await;
     let worker = bench.run(Some(&stub.url()));
     bench.publish().await;
 
     assert_eq!(bench.harness.deliveries(HANDLER).await, 2);
     let sent = stub.sent();
     let distinct: std::collections::BTreeSet<_> = sent.iter().collect();
-    assert_eq!(sent.len(), distinct.len() + 1, "only the chunk that failed was sent twice");
-    assert_eq!(bench.harness.session(bench.seeded).await.status, Status::Transcribed);
+    assert_eq!(
+        sent.len(),
+        distinct.len() + 1,
+        "only the chunk that failed was sent twice"
+    );
+    assert_eq!(
+        bench.harness.session(bench.seeded).await.status,
+        Status::Transcribed
+    );
     worker.stop().await;
     bench.harness.finish_of(HANDLER).await;
 }
@@ -196,7 +248,10 @@ async fn a_refused_recording_fails_with_a_reason() {
     let session = bench.harness.session(bench.seeded).await;
     assert_eq!(session.status, Status::Failed);
     let reason = session.stages.transcription.reason;
-    assert_eq!(reason.as_deref(), Some("The speech service refused the recording."));
+    assert_eq!(
+        reason.as_deref(),
+        Some("The speech service refused the recording.")
+    );
     assert_eq!(bench.harness.deliveries(HANDLER).await, 1);
     assert_eq!(bench.harness.published("transcription.failed").await, 1);
     assert_eq!(bench.harness.dead().await, 1);

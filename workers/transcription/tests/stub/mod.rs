@@ -35,7 +35,10 @@ struct Seen {
 impl Stub {
     /// Gives these answers in turn, and the last again and again.
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let seen = Seen { answers: answers.into_iter().collect(), sent: Vec::new() };
+        let seen = Seen {
+            answers: answers.into_iter().collect(),
+            sent: Vec::new(),
+        };
         let seen = Arc::new(Mutex::new(seen));
         let router = Router::new()
             .route("/v1/audio/transcriptions", post(answer))
@@ -45,7 +48,11 @@ impl Stub {
         let address = listener.local_addr().expect("an address");
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await });
-        Self { address, seen, _serving: serving }
+        Self {
+            address,
+            seen,
+            _serving: serving,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -87,7 +94,13 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, body: Bytes) -> Response {
 
 /// The WAV file within the form; the boundary around it differs from request to request.
 fn audio(body: &[u8]) -> &[u8] {
-    let start = body.windows(4).position(|four| four == b"RIFF").expect("a WAV file");
-    let length = body[start + 4..start + 8].try_into().map(u32::from_le_bytes).expect("a length");
+    let start = body
+        .windows(4)
+        .position(|four| four == b"RIFF")
+        .expect("a WAV file");
+    let length = body[start + 4..start + 8]
+        .try_into()
+        .map(u32::from_le_bytes)
+        .expect("a length");
     &body[start..start + 8 + length as usize]
 }

@@ -1,6 +1,4 @@
-//! The real `aftercall-all servers`: what it leaves behind, however it ends.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! One account with a folder of its own, and what a program leaves in it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aftercall-all");
@@ -28,7 +26,7 @@ const NAMED_ELSEWHERE: [&str; 6] = [
 ];
 
 /// A folder with everything that one account needs to run the program.
-struct Account {
+pub struct Account {
     home: TempDir,
     program: PathBuf,
     tools_dir: PathBuf,
@@ -36,7 +34,7 @@ struct Account {
 }
 
 impl Account {
-    fn own() -> Self {
+    pub fn own() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
             program: PROGRAM.into(),
@@ -46,7 +44,7 @@ impl Account {
     }
 
     /// Program and tools are copied, since the checkout may be out of this account's reach.
-    fn nobody() -> Self {
+    pub fn nobody() -> Self {
         let home = tempfile::tempdir().unwrap();
         let program = home.path().join("aftercall-all");
         fs::copy(PROGRAM, &program).unwrap();
@@ -73,11 +71,16 @@ impl Account {
         }
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
     }
 
-    fn servers(&self, more: &[&str]) -> Command {
+    pub fn servers(&self, more: &[&str]) -> Command {
+        self.command("servers", more)
+    }
+
+    /// One of the program's commands in this folder.
+    pub fn command(&self, name: &str, more: &[&str]) -> Command {
         let mut command;
         if self.is_nobody {
             command = Command::new("setpriv");
@@ -90,10 +93,7 @@ impl Account {
             command = Command::new(&self.program);
         }
         command.current_dir(self.home.path());
-        command
-            .arg("servers")
-            .arg("--data-dir")
-            .arg(self.data_dir());
+        command.arg(name).arg("--data-dir").arg(self.data_dir());
         command.arg("--tools-dir").arg(&self.tools_dir).args(more);
         for name in NAMED_ELSEWHERE {
             command.env_remove(name);
@@ -103,19 +103,19 @@ impl Account {
     }
 
     /// Without the speech server, which takes longest and is named elsewhere here.
-    fn quick_servers(&self, more: &[&str]) -> Command {
+    pub fn quick_servers(&self, more: &[&str]) -> Command {
         let mut command = self.servers(more);
         command.env("TRANSCRIPTION_BASE_URL", "http://127.0.0.1:9");
         command
     }
 
     /// Starts all servers; the names of variables come in alphabetical order.
-    fn start(&self) -> Running {
+    pub fn start(&self) -> Running {
         self.start_by(&mut self.servers(&[]), "TRANSCRIPTION_BASE_URL")
     }
 
     /// Starts the program and reads what it prints, up to a variable's line.
-    fn start_by(&self, command: &mut Command, last_variable: &str) -> Running {
+    pub fn start_by(&self, command: &mut Command, last_variable: &str) -> Running {
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut environment = BTreeMap::new();
@@ -140,15 +140,15 @@ impl Account {
     }
 }
 
-struct Running {
-    process: Child,
-    environment: BTreeMap<String, String>,
-    pids: Vec<u32>,
-    ports: Vec<u16>,
+pub struct Running {
+    pub process: Child,
+    pub environment: BTreeMap<String, String>,
+    pub pids: Vec<u32>,
+    pub ports: Vec<u16>,
 }
 
 impl Running {
-    fn assert_serving(&self) {
+    pub fn assert_serving(&self) {
         assert_eq!(self.pids.len(), 3, "nats-server, postgres, speech server");
         assert_eq!(self.ports.len(), 5, "two of them are nats-server's");
         assert!(self.pids.iter().copied().all(is_alive));
@@ -157,7 +157,19 @@ impl Running {
         }
     }
 
-    fn is_gone(&self) -> bool {
+    /// Within the time that a killed program's children have.
+    pub fn assert_gone(&self) {
+        let killed = Instant::now();
+        while !self.is_gone() {
+            assert!(
+                killed.elapsed() < Duration::from_secs(5),
+                "something outlived the program"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn is_gone(&self) -> bool {
         !self.pids.iter().copied().any(is_alive)
             && self
                 .ports
@@ -170,119 +182,25 @@ fn checkout_tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/tools")
 }
 
-fn recorded_pids(data_dir: &Path) -> Vec<u32> {
+pub fn recorded_pids(data_dir: &Path) -> Vec<u32> {
     let files = fs::read_dir(data_dir.join("pids")).unwrap();
     let read = |path: PathBuf| fs::read_to_string(path).unwrap().trim().parse().unwrap();
     files.map(|file| read(file.unwrap().path())).collect()
 }
 
-fn remembered_ports(data_dir: &Path) -> Vec<u16> {
+pub fn remembered_ports(data_dir: &Path) -> Vec<u16> {
     let text = fs::read(data_dir.join("ports.json")).unwrap();
     let ports: BTreeMap<String, u16> = serde_json::from_slice(&text).unwrap();
     ports.into_values().collect()
 }
 
 /// A process that has ended and that nobody has waited for yet is not alive.
-fn is_alive(pid: u32) -> bool {
+pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
     !state.is_empty() && !state.starts_with('Z')
 }
 
-fn terminate(process: &Child) {
+pub fn terminate(process: &Child) {
     kill_process(Pid::from_child(process), Signal::TERM).unwrap();
-}
-
-/// Kills the program twice, the second time with data to find again, then stops it.
-fn leaves_nothing_behind(account: &Account) {
-    let mut environment = None;
-    for _ in 0..2 {
-        let mut running = account.start();
-        running.assert_serving();
-        assert_eq!(
-            environment.get_or_insert(running.environment.clone()),
-            &running.environment
-        );
-        running.process.kill().unwrap();
-        running.process.wait().unwrap();
-        let killed = Instant::now();
-        while !running.is_gone() {
-            assert!(
-                killed.elapsed() < Duration::from_secs(5),
-                "something outlived the program"
-            );
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-    let mut running = account.start();
-    running.assert_serving();
-    terminate(&running.process);
-    assert!(running.process.wait().unwrap().success());
-    assert!(running.is_gone());
-    assert!(recorded_pids(&account.data_dir()).is_empty());
-}
-
-#[test]
-fn a_killed_program_leaves_nothing_behind() {
-    leaves_nothing_behind(&Account::own());
-}
-
-/// Only root can become somebody else; anybody else has run the test above as an ordinary user.
-#[test]
-fn a_killed_program_of_an_ordinary_user_leaves_nothing_behind() {
-    if geteuid().is_root() {
-        leaves_nothing_behind(&Account::nobody());
-    }
-}
-
-#[test]
-fn a_second_program_on_the_same_data_is_refused() {
-    let account = Account::own();
-    let mut running = account.start_by(&mut account.quick_servers(&[]), "S3_BUCKET");
-    let second = account
-        .servers(&[])
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    assert!(!second.status.success());
-    let expected = format!("is in use by process {}", running.process.id());
-    let message = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(message.contains(&expected), "{message}");
-    assert!(!running.is_gone());
-    terminate(&running.process);
-    running.process.wait().unwrap();
-}
-
-#[test]
-fn a_command_runs_with_the_servers_and_gives_its_code() {
-    let account = Account::own();
-    let script = r#"echo "$NATS_URL $S3_BUCKET"; exit 7"#;
-    let output = account
-        .servers(&["--exec", "sh", "-c", script])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(7));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        text.starts_with("nats://127.0.0.1:") && text.ends_with(" aftercall\n"),
-        "{text}"
-    );
-    assert!(recorded_pids(&account.data_dir()).is_empty());
-}
-
-#[test]
-fn a_command_is_asked_to_stop_when_the_program_is() {
-    let account = Account::own();
-    let script = "trap 'exit 5' TERM; echo running; while :; do sleep 0.1; done";
-    let mut process = account
-        .servers(&["--exec", "sh", "-c", script])
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "running\n");
-    terminate(&process);
-    assert_eq!(process.wait().unwrap().code(), Some(5));
 }

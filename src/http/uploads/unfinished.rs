@@ -1,0 +1,215 @@
+//! An upload that has begun and not ended: its row, its multipart upload, and what becomes of both.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Target, again};
+use crate::db::uploads;
+use crate::http::AppState;
+use crate::http::extract::Caller;
+use crate::http::problem::ApiError;
+use crate::ids::RecordingId;
+use crate::providers::object_store::{ObjectStore, PartTag, StoreError};
+
+/// The row is renewed this often.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// A running upload. Dropped before [`Unfinished::finished`], also with the request of a client that
+/// went away, it gives its row up and removes what is in the object store; the sweep does that for a
+/// process that died.
+pub(super) struct Unfinished {
+    pub id: Uuid,
+    pub recording_id: RecordingId,
+    pub object_key: String,
+    multipart_id: Option<String>,
+    state: AppState,
+    caller: Caller,
+    is_finished: bool,
+}
+
+impl Unfinished {
+    /// Writes the row, then opens the multipart upload.
+    pub async fn begin(target: &Target, content_type: &'static str) -> Result<Self, ApiError> {
+        let (id, recording_id) = (Uuid::now_v7(), RecordingId::generate());
+        let mut tx = target.state.db.begin(target.caller.principal()).await?;
+        let session = super::sessions::read(&mut tx, target.session_id).await?;
+        let object_key = format!(
+            "recordings/{}/{}/{recording_id}",
+            session.account_id, session.id
+        );
+        let key = target.key.as_deref();
+        uploads::insert(&mut tx, id, session.id, recording_id, &object_key, key)
+            .await
+            .map_err(|e| {
+                ApiError::on_constraint(e, "uploads_idempotency_unique", again::running)
+            })?;
+        tx.commit().await?;
+        let (state, caller) = (target.state.clone(), target.caller);
+        let mut upload = Self {
+            id,
+            recording_id,
+            object_key,
+            multipart_id: None,
+            state,
+            caller,
+            is_finished: false,
+        };
+        upload.open(content_type).await?;
+        Ok(upload)
+    }
+
+    /// Opens the multipart upload and notes its id. A task of its own sees it through: a request that
+    /// ends in between would leave a multipart upload that nobody knows of.
+    async fn open(&mut self, content_type: &'static str) -> Result<(), ApiError> {
+        let (state, caller) = (self.state.clone(), self.caller);
+        let (id, object_key) = (self.id, self.object_key.clone());
+        let opening = async move {
+            let multipart_id = state
+                .store
+                .create_multipart(&object_key, content_type)
+                .await?;
+            let noted = note(&state, caller, id, &multipart_id).await;
+            if matches!(noted, Ok(true)) {
+                return Ok(multipart_id);
+            }
+            state.store.abort(&object_key, &multipart_id).await?;
+            Err(noted.err().map_or_else(given_up, ApiError::from))
+        };
+        let opened = self.state.tasks.spawn(opening).await;
+        self.multipart_id = Some(opened.map_err(|e| ApiError::Internal(e.into()))??);
+        Ok(())
+    }
+
+    /// Largest recording in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.state.config.http.max_upload_bytes
+    }
+
+    pub async fn send_part(&self, number: i32, part: Bytes) -> Result<PartTag, ApiError> {
+        let sent = self
+            .store()
+            .upload_part(&self.object_key, self.multipart_id(), number, part);
+        sent.await.map_err(store_error)
+    }
+
+    /// Makes the object.
+    pub async fn complete(&self, parts: Vec<PartTag>) -> Result<(), ApiError> {
+        let made = self
+            .store()
+            .complete(&self.object_key, self.multipart_id(), parts);
+        made.await.map_err(store_error)
+    }
+
+    /// Does `work` and renews the row meanwhile, so that the upload does not count as silent.
+    pub async fn kept_alive<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        tokio::select! {
+            done = work => done,
+            () = self.given_up() => Err(given_up()),
+        }
+    }
+
+    /// The recording is committed: there is nothing to clean up.
+    pub fn finished(&mut self) {
+        self.is_finished = true;
+    }
+
+    /// Renews the row until somebody gave the upload up.
+    async fn given_up(&self) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let renewed = async {
+                let mut tx = self.state.db.begin(self.caller.principal()).await?;
+                let is_running = uploads::touch(&mut tx, self.id).await?;
+                tx.commit().await.map(|()| is_running)
+            };
+            match renewed.await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "an upload could not renew its row"),
+            }
+        }
+    }
+
+    fn store(&self) -> &ObjectStore {
+        &self.state.store
+    }
+
+    fn multipart_id(&self) -> &str {
+        self.multipart_id.as_deref().expect("set by begin")
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        let (state, caller, id) = (self.state.clone(), self.caller, self.id);
+        let object_key = std::mem::take(&mut self.object_key);
+        let multipart_id = self.multipart_id.take();
+        self.state.tasks.spawn(async move {
+            let removed = remove(&state, caller, id, &object_key, multipart_id.as_deref()).await;
+            if let Err(error) = removed {
+                let error = format!("{error:#}");
+                tracing::warn!(upload_id = %id, error, "the sweep will remove a broken-off upload");
+            }
+        });
+    }
+}
+
+/// The sweep, or a repeat under the same key, took this upload for dead.
+pub(super) fn given_up() -> ApiError {
+    ApiError::conflict(
+        "upload_given_up",
+        "the upload was silent for too long and was given up",
+    )
+}
+
+/// Removes what an upload left. Its row is given up first: after that it cannot finish, and one that
+/// did finish, although the answer of Postgres was lost, is left alone.
+async fn remove(
+    state: &AppState,
+    caller: Caller,
+    id: Uuid,
+    object_key: &str,
+    multipart_id: Option<&str>,
+) -> anyhow::Result<()> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let is_abandoned = uploads::abandon(&mut tx, id).await?;
+    tx.commit().await?;
+    if !is_abandoned {
+        return Ok(());
+    }
+    if let Some(multipart_id) = multipart_id {
+        state.store.abort(object_key, multipart_id).await?;
+    }
+    state.store.delete(object_key).await?;
+    Ok(())
+}
+
+/// Notes the multipart upload; answers whether the upload is still running.
+async fn note(
+    state: &AppState,
+    caller: Caller,
+    id: Uuid,
+    multipart_id: &str,
+) -> Result<bool, sqlx::Error> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let is_running = uploads::set_multipart(&mut tx, id, multipart_id).await?;
+    tx.commit().await?;
+    Ok(is_running)
+}
+
+/// A multipart upload that is gone was removed by the sweep.
+fn store_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::NotFound { .. } => given_up(),
+        other => other.into(),
+    }
+}
