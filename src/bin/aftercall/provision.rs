@@ -1,8 +1,9 @@
-//! `aftercall provision`: what Postgres and NATS need before the first process starts.
+//! `aftercall provision`: what Postgres, NATS and S3 need before the first process starts.
 
 use aftercall::bus::{Bus, Parameters};
-use aftercall::config::{Env, Maintenance, Nats, Passwords, Provisioning};
+use aftercall::config::{self, Env, Maintenance, Nats, Passwords, Provisioning};
 use aftercall::db::provision::{Process, provision};
+use aftercall::providers::object_store::ObjectStore;
 use anyhow::Context;
 use secrecy::SecretString;
 
@@ -36,6 +37,14 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
         println!("NATS: updated {name}");
     }
     println!("NATS: streams and consumers are up to date");
+
+    let settings = config::ObjectStore::read(env)?;
+    let store = ObjectStore::connect(&settings).await?;
+    store
+        .ensure_bucket()
+        .await
+        .context("S3 could not be provisioned")?;
+    println!("S3: the bucket {} is there", settings.bucket);
     Ok(())
 }
 
