@@ -11,6 +11,7 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
     let settings = Provisioning::read(env)?;
     let nats = Nats::read(env)?;
     let maintenance = Maintenance::read(env)?;
+    let object_store = config::ObjectStore::read(env)?;
     let parameters = Parameters {
         replicas: maintenance.nats_replicas,
         duplicate_window: maintenance.nats_duplicate_window,
@@ -38,13 +39,9 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
     }
     println!("NATS: streams and consumers are up to date");
 
-    let settings = config::ObjectStore::read(env)?;
-    let store = ObjectStore::connect(&settings).await?;
-    store
-        .ensure_bucket()
-        .await
-        .context("S3 could not be provisioned")?;
-    println!("S3: the bucket {} is there", settings.bucket);
+    let store = ObjectStore::connect(&object_store).await?;
+    store.ensure_bucket().await.context("the bucket could not be made")?;
+    println!("S3: the bucket {} is there", object_store.bucket);
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
-//! | `provision` | makes streams and consumers that are missing |
+//! | `provision` | makes streams, consumers and the bucket where they are missing |
 //!
 //! Each job runs in one process at a time, however many of this worker run.
 //!
@@ -114,7 +114,8 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
         settings.upload_sweep_after,
     );
     vec![
-        job("provision", 5, bus.clone(), move |bus| async move {
+        job("provision", 5, (bus.clone(), store.clone()), move |(bus, store)| async move {
+            store.ensure_bucket().await?;
             if bus.missing().await?.is_empty() {
                 return Ok(0);
             }
