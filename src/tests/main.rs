@@ -3,5 +3,6 @@
 #![cfg(feature = "embedded")]
 
 mod auth;
+mod recordings;
 mod support;
 mod system;

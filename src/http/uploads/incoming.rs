@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::body::BodyDataStream;
+use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
+use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
 use crate::config;
@@ -36,7 +36,7 @@ pub(super) struct Incoming {
 }
 
 enum Source {
-    Form(Multipart),
+    Form(Multipart<'static>),
     Raw(BoxStream<'static, Result<Bytes, BodyError>>),
 }
 
@@ -49,7 +49,8 @@ pub(super) struct File<'a> {
 }
 
 enum FileBytes<'a> {
-    Field(Field<'a>),
+    /// The form gives its next field only when this one is dropped.
+    Field(Field<'static>),
     Raw(&'a mut BoxStream<'static, Result<Bytes, BodyError>>),
 }
 
@@ -78,42 +79,34 @@ enum BodyError {
 
 impl Incoming {
     /// Looks at the headers; nothing is read yet.
-    pub async fn of(request: Request, config: &config::Http) -> Result<Self, ApiError> {
+    pub fn of(request: Request, config: &config::Http) -> Result<Self, ApiError> {
         let header = |name| {
             request
                 .headers()
                 .get(name)
                 .and_then(|value| value.to_str().ok())
         };
-        let is_form = header(CONTENT_TYPE).is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("multipart/form-data")
-        });
+        let boundary = match multer::parse_boundary(header(CONTENT_TYPE).unwrap_or_default()) {
+            Ok(boundary) => Some(boundary),
+            Err(multer::Error::NoBoundary) => return Err(malformed("the form has no boundary")),
+            Err(_) => None,
+        };
         let limit = config.max_upload_bytes;
-        let most = if is_form {
-            limit.saturating_add(MAX_FORM_BYTES)
+        let beside = if boundary.is_some() {
+            MAX_FORM_BYTES
         } else {
-            limit
+            0
         };
         let claimed = header(CONTENT_LENGTH).and_then(|value| value.parse::<u64>().ok());
-        if claimed.is_some_and(|claimed| claimed > most) {
+        if claimed.is_some_and(|claimed| claimed > limit.saturating_add(beside)) {
             return Err(ApiError::TooLarge { limit });
         }
         let flow = Arc::new(Flow::default());
-        let (parts, body) = request.into_parts();
-        let body = watched(
-            body.into_data_stream(),
-            config.upload_idle,
-            Arc::clone(&flow),
-        );
-        let source = if is_form {
-            let mut request = Request::from_parts(parts, Body::from_stream(body));
-            // The limits are those of this module.
-            DefaultBodyLimit::disable().apply(&mut request);
-            let form = Multipart::from_request(request, &()).await;
-            Source::Form(form.map_err(|_| malformed("the form has no boundary"))?)
-        } else {
-            Source::Raw(body.boxed())
+        let body = request.into_body().into_data_stream();
+        let body = watched(body, config.upload_idle, Arc::clone(&flow));
+        let source = match boundary {
+            Some(boundary) => Source::Form(Multipart::new(body, boundary)),
+            None => Source::Raw(body.boxed()),
         };
         Ok(Self {
             source,
@@ -141,7 +134,7 @@ impl Incoming {
         let Source::Form(form) = &mut self.source else {
             return Ok(());
         };
-        while let Some(field) = form.next_field().await.map_err(form_error)? {
+        while let Some(field) = form.next_field().await.map_err(|e| form_error(&e))? {
             if field.name() == Some(FIELD) || field.file_name().is_some() {
                 return Err(ApiError::invalid(FIELD, "must be the only file"));
             }
@@ -180,7 +173,7 @@ impl File<'_> {
     /// The next bytes; `None` at the end of the file.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         let next = match &mut self.bytes {
-            FileBytes::Field(field) => field.chunk().await.map_err(form_error)?,
+            FileBytes::Field(field) => field.chunk().await.map_err(|e| form_error(&e))?,
             FileBytes::Raw(body) => body.next().await.transpose().map_err(|e| body_error(&e))?,
         };
         if let Some(bytes) = &next {
@@ -256,24 +249,19 @@ fn watched(
     })
 }
 
-async fn file_field(form: &mut Multipart) -> Result<Field<'_>, ApiError> {
-    // Checked by name first: a field that is returned borrows the form for good.
-    loop {
-        match form.next_field().await.map_err(form_error)? {
-            Some(field) if field.name() == Some(FIELD) => return Ok(field),
-            Some(_) => {}
-            None => return Err(ApiError::invalid(FIELD, "is missing")),
+async fn file_field(form: &mut Multipart<'static>) -> Result<Field<'static>, ApiError> {
+    while let Some(field) = form.next_field().await.map_err(|e| form_error(&e))? {
+        if field.name() == Some(FIELD) {
+            return Ok(field);
         }
     }
+    Err(ApiError::invalid(FIELD, "is missing"))
 }
 
 /// What the form's reader reports, told apart by what is at the bottom of it.
-fn form_error(error: MultipartError) -> ApiError {
-    let chain = std::iter::successors(Some(&error as &dyn Error), |error| (*error).source());
-    match chain
-        .filter_map(|error| error.downcast_ref::<BodyError>())
-        .next()
-    {
+fn form_error(error: &multer::Error) -> ApiError {
+    let mut causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    match causes.find_map(|cause| cause.downcast_ref::<BodyError>()) {
         Some(cause) => body_error(cause),
         None => malformed("the form is malformed or was cut off"),
     }

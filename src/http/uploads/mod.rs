@@ -90,7 +90,7 @@ pub async fn upload(
         session_id,
         key: key.0,
     };
-    let mut incoming = Incoming::of(request, &target.state.config.http).await?;
+    let mut incoming = Incoming::of(request, &target.state.config.http)?;
     let answered = target.receive(&mut incoming).await;
     if answered.is_err() {
         incoming.discard().await;

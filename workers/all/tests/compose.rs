@@ -105,8 +105,14 @@ fn values_are_filled_as_the_engine_does() {
 fn every_process_reads_its_settings() {
     let services = compose().services;
     let env = |name: &str| {
-        let service = services.get(name).unwrap_or_else(|| panic!("no service {name}"));
-        assert_eq!(service.command.as_deref(), Some(&[name.to_owned()][..]), "{name}");
+        let service = services
+            .get(name)
+            .unwrap_or_else(|| panic!("no service {name}"));
+        assert_eq!(
+            service.command.as_deref(),
+            Some(&[name.to_owned()][..]),
+            "{name}"
+        );
         config::Process::read(&service.env()).expect(name);
         service.env()
     };
@@ -131,7 +137,11 @@ fn provisioning_makes_every_login_that_is_used() {
     let of = [
         (Process::Ingress, "ingress", passwords.ingress),
         (Process::Storage, "storage", passwords.storage),
-        (Process::Transcription, "transcription", passwords.transcription),
+        (
+            Process::Transcription,
+            "transcription",
+            passwords.transcription,
+        ),
         (Process::Analysis, "analysis", passwords.analysis),
         (Process::Maintenance, "maintenance", passwords.maintenance),
     ];
@@ -142,7 +152,10 @@ fn provisioning_makes_every_login_that_is_used() {
         assert_eq!(url.username(), process.login_role());
         let variable = format!("DATABASE_PASSWORD_{}", name.to_uppercase());
         let written = &services[name].environment["DATABASE_URL"];
-        assert!(parts(written).contains(&Part::Required(&variable)), "{name}");
+        assert!(
+            parts(written).contains(&Part::Required(&variable)),
+            "{name}"
+        );
     }
 }
 
