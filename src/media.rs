@@ -113,7 +113,9 @@ fn is_wave(prefix: &[u8]) -> bool {
 /// The marker and the STREAMINFO block that must follow it (RFC 9639, section 8).
 fn is_flac(prefix: &[u8]) -> bool {
     prefix.starts_with(b"fLaC")
-        && prefix.get(4).is_some_and(|block| block & 0x7f == 0)
+        && prefix
+            .get(4)
+            .is_some_and(|block| block.trailing_zeros() >= 7)
         && prefix.get(5..8) == Some(&[0, 0, 34])
 }
 

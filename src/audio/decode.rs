@@ -171,7 +171,6 @@ impl Decoder {
         loop {
             let packet = match self.reader.next_packet() {
                 Ok(Some(packet)) => packet,
-                Ok(None) => return Ok(None),
                 Err(SymphoniaError::IoError(error)) => return end_of_file(error),
                 Err(SymphoniaError::ResetRequired) => {
                     match AudioTrack::select(self.reader.as_ref(), &self.codecs) {
@@ -184,7 +183,7 @@ impl Decoder {
                     self.read_errors += 1;
                     continue;
                 }
-                Err(_) => return Ok(None),
+                Ok(None) | Err(_) => return Ok(None),
             };
             self.read_errors = 0;
             if packet.track_id != self.track.id {

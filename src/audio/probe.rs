@@ -36,11 +36,7 @@ pub fn probe(source: impl Source, max_length: Duration) -> Result<Probe, AudioEr
         sample_rate_hz: facts.1,
         frames: 0,
     };
-    loop {
-        let frames = match decoder.step()? {
-            Step::Decoded { frames } | Step::Gap { frames } => frames,
-            Step::End => break,
-        };
+    while let Step::Decoded { frames } | Step::Gap { frames } = decoder.step()? {
         if decoder.sample_rate_hz() != run.sample_rate_hz {
             seconds += run.seconds();
             run = Run {

@@ -33,7 +33,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// `/openapi.json`, `/docs` and `/redoc`.
 pub fn router() -> Router<AppState> {
-    let written = Arc::new(OnceLock::new());
+    let written: Arc<OnceLock<Bytes>> = Arc::default();
     let swagger = Config::from("/openapi.json")
         .validator_url("none")
         .persist_authorization(true);
@@ -41,7 +41,7 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .route(
             "/openapi.json",
-            get(move |state| openapi(written.clone(), state)),
+            get(move |State(state): State<AppState>| std::future::ready(openapi(&written, &state))),
         )
         .route("/docs", get(|| async { page(SWAGGER) }))
         .route(
@@ -52,10 +52,7 @@ pub fn router() -> Router<AppState> {
         .route("/redoc/redoc.standalone.js", get(redoc_script))
 }
 
-async fn openapi(
-    written: Arc<OnceLock<Bytes>>,
-    State(state): State<AppState>,
-) -> Result<Response, ApiError> {
+fn openapi(written: &OnceLock<Bytes>, state: &AppState) -> Result<Response, ApiError> {
     if let Some(bytes) = written.get() {
         return Ok(json(bytes.clone()));
     }

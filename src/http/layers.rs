@@ -176,10 +176,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 }
 
 /// The panic hook has told where; the message stays out of the answer.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the layer asks for"
-)]
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     let response = ApiError::Internal(anyhow::anyhow!("handler panicked")).into_response();
     debug_assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -185,7 +185,7 @@ impl ApiError {
     fn log(&self) {
         match self {
             Self::Internal(error) => {
-                tracing::error!(error = format!("{error:#}"), "request failed")
+                tracing::error!(error = format!("{error:#}"), "request failed");
             }
             Self::Unavailable(error) => {
                 tracing::warn!(error = format!("{error:#}"), "dependency is down");

@@ -1,5 +1,7 @@
 //! `/sessions/{id}/recordings`
 
+use std::fmt::Write as _;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -181,7 +183,7 @@ fn disposition(recording: &Recording) -> String {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
             full.push(char::from(byte));
         } else {
-            full.push_str(&format!("%{byte:02X}"));
+            let _ = write!(full, "%{byte:02X}");
         }
     }
     format!("inline; filename=\"{plain}\"; filename*=UTF-8''{full}")

@@ -91,7 +91,7 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
     if !matches!(db, Ok(Ok(()))) {
         bus.problems.push("database does not answer".to_owned());
     }
-    if !matches!(store, Ok(Ok(_))) {
+    if !matches!(store, Ok(Ok(()))) {
         bus.problems
             .push("object storage does not answer".to_owned());
     }

@@ -40,7 +40,10 @@ pub async fn run(env: &Env) -> anyhow::Result<()> {
     println!("NATS: streams and consumers are up to date");
 
     let store = ObjectStore::connect(&object_store).await?;
-    store.ensure_bucket().await.context("the bucket could not be made")?;
+    store
+        .ensure_bucket()
+        .await
+        .context("the bucket could not be made")?;
     println!("S3: the bucket {} is there", object_store.bucket);
     Ok(())
 }

@@ -18,13 +18,21 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
     let harness = Harness::start().await;
     let speech = Speech::start().await;
     let env = |process| {
-        harness.env(process).with([("TRANSCRIPTION_BASE_URL", speech.url()), ("WORKER_CONCURRENCY", "1".to_owned())])
+        harness.env(process).with([
+            ("TRANSCRIPTION_BASE_URL", speech.url()),
+            ("WORKER_CONCURRENCY", "1".to_owned()),
+        ])
     };
     let port = free_port();
     let ingress = env(Process::Ingress).with([("PORT", port.to_string())]);
     let _ingress = Program::start("ingress", &ingress, port).await;
     let mut workers = Vec::new();
-    for process in [Process::Storage, Process::Transcription, Process::Analysis, Process::Maintenance] {
+    for process in [
+        Process::Storage,
+        Process::Transcription,
+        Process::Analysis,
+        Process::Maintenance,
+    ] {
         for _ in 0..2 {
             let port = free_port();
             let env = env(process).with([("WORKER_PORT", port.to_string())]);
@@ -34,7 +42,10 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
 
     let client = Client::of(&format!("http://127.0.0.1:{port}")).expect("an address");
     let password = SecretString::from("correct horse");
-    let signed_in = client.register("two@example.org", "Two", &password).await.expect("a user");
+    let signed_in = client
+        .register("two@example.org", "Two", &password)
+        .await
+        .expect("a user");
     let client = client.with_token(signed_in.access_token);
     let sessions = (0..SESSIONS).map(|number| one_session(&client, number));
     for outcome in futures::future::join_all(sessions).await {
@@ -44,7 +55,11 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
     let sent = speech.sent();
     let distinct: BTreeSet<_> = sent.iter().collect();
     // Every session uploads the same call, so each chunk is sent once for each of them.
-    assert_eq!(sent.len(), distinct.len() * SESSIONS, "every chunk was sent once");
+    assert_eq!(
+        sent.len(),
+        distinct.len() * SESSIONS,
+        "every chunk was sent once"
+    );
     for (at, worker) in workers.iter().enumerate().take(6) {
         assert!(worker.handled().await > 0, "worker {at} did nothing");
     }
@@ -53,9 +68,19 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
     // Of maintenance one does the jobs; the other goes on when it dies.
     let mut maintenance = workers.split_off(6);
     maintenance.remove(0).kill().await;
-    harness.bus.jetstream().delete_stream(aftercall::bus::DEAD).await.expect("deleted");
+    harness
+        .bus
+        .jetstream()
+        .delete_stream(aftercall::bus::DEAD)
+        .await
+        .expect("deleted");
     eventually("the stream is made again", || async {
-        harness.bus.jetstream().get_stream(aftercall::bus::DEAD).await.is_ok()
+        harness
+            .bus
+            .jetstream()
+            .get_stream(aftercall::bus::DEAD)
+            .await
+            .is_ok()
     })
     .await;
     for worker in workers.into_iter().chain(maintenance) {
@@ -65,9 +90,15 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
 }
 
 async fn one_session(client: &Client, number: usize) -> Outcome {
-    let session = client.create_session(&SessionDraft::default()).await.expect("a session");
+    let session = client
+        .create_session(&SessionDraft::default())
+        .await
+        .expect("a session");
     let key = format!("upload {number}");
-    let uploaded = client.upload(session.id, SAMPLE.as_ref(), &key, |_| {}).await.expect("uploaded");
+    let uploaded = client
+        .upload(session.id, SAMPLE.as_ref(), &key, |_| {})
+        .await
+        .expect("uploaded");
     client
         .follow_to_the_end(session.id, Some(uploaded.recording_id), |_, _| {})
         .await

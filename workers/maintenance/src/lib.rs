@@ -114,14 +114,19 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
         settings.upload_sweep_after,
     );
     vec![
-        job("provision", 5, (bus.clone(), store.clone()), move |(bus, store)| async move {
-            store.ensure_bucket().await?;
-            if bus.missing().await?.is_empty() {
-                return Ok(0);
-            }
-            let done = bus.provision(parameters).await?;
-            Ok((done.created.len() + done.updated.len()) as u64)
-        }),
+        job(
+            "provision",
+            5,
+            (bus.clone(), store.clone()),
+            move |(bus, store)| async move {
+                store.ensure_bucket().await?;
+                if bus.missing().await?.is_empty() {
+                    return Ok(0);
+                }
+                let done = bus.provision(parameters).await?;
+                Ok((done.created.len() + done.updated.len()) as u64)
+            },
+        ),
         job(
             "relay",
             1,

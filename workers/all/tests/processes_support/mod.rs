@@ -72,7 +72,9 @@ impl Program {
 
     /// Messages that it handled, by its own metrics.
     pub async fn handled(&self) -> u64 {
-        let metrics = reqwest::get(format!("{}/metrics", self.url)).await.expect("metrics");
+        let metrics = reqwest::get(format!("{}/metrics", self.url))
+            .await
+            .expect("metrics");
         let text = metrics.text().await.expect("text");
         text.lines()
             .filter(|line| line.starts_with("aftercall_handled_messages_total"))
@@ -87,10 +89,19 @@ impl Program {
 
     /// Asks it to stop and waits until it has; it must end well.
     pub async fn stop(mut self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
         kill_process(pid.expect("it runs"), Signal::TERM).expect("a signal");
         let ended = tokio::time::timeout(STOP_LIMIT, self.child.wait()).await;
-        assert!(ended.expect("it stops in time").expect("waited for").success());
+        assert!(
+            ended
+                .expect("it stops in time")
+                .expect("waited for")
+                .success()
+        );
     }
 }
 
@@ -120,7 +131,11 @@ impl Speech {
         let address = listener.local_addr().expect("an address");
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await });
-        Self { address, sent, _serving: serving }
+        Self {
+            address,
+            sent,
+            _serving: serving,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -134,9 +149,17 @@ impl Speech {
 }
 
 async fn hear(State(sent): State<Arc<Mutex<Vec<Vec<u8>>>>>, body: Bytes) -> Json<Value> {
-    let start = body.windows(4).position(|four| four == b"RIFF").expect("a WAV file");
-    let length = body[start + 4..start + 8].try_into().map(u32::from_le_bytes).expect("a length");
+    let start = body
+        .windows(4)
+        .position(|four| four == b"RIFF")
+        .expect("a WAV file");
+    let length = body[start + 4..start + 8]
+        .try_into()
+        .map(u32::from_le_bytes)
+        .expect("a length");
     let audio = &body[start..start + 8 + length as usize];
-    sent.lock().expect("no panic").push(Sha256::digest(audio).to_vec());
+    sent.lock()
+        .expect("no panic")
+        .push(Sha256::digest(audio).to_vec());
     Json(json!({"text": "Hello there.", "language": "english", "segments": []}))
 }
