@@ -88,8 +88,14 @@ fn database_logins(admin_url: &SecretString) -> anyhow::Result<BTreeMap<String, 
     for (process, password) in logins::logins(admin_url)? {
         let name = format!("{process:?}").to_uppercase();
         let url = provision::login_url(admin_url, process, &password)?;
-        variables.insert(format!("DATABASE_PASSWORD_{name}"), password.expose_secret().to_owned());
-        variables.insert(format!("DATABASE_URL_{name}"), url.expose_secret().to_owned());
+        variables.insert(
+            format!("DATABASE_PASSWORD_{name}"),
+            password.expose_secret().to_owned(),
+        );
+        variables.insert(
+            format!("DATABASE_URL_{name}"),
+            url.expose_secret().to_owned(),
+        );
     }
     Ok(variables)
 }
@@ -153,7 +159,8 @@ mod tests {
         let variables = database_logins(&admin_url).unwrap();
         assert_eq!(variables.len(), 2 * provision::Process::ALL.len());
         let password = &variables["DATABASE_PASSWORD_STORAGE"];
-        let expected = format!("postgres://aftercall_storage_login:{password}@127.0.0.1:5432/aftercall");
+        let expected =
+            format!("postgres://aftercall_storage_login:{password}@127.0.0.1:5432/aftercall");
         assert_eq!(variables["DATABASE_URL_STORAGE"], expected);
         let env = Env::default().with([("DATABASE_ADMIN_URL", admin_url.expose_secret())]);
         let passwords = Provisioning::read(&env.with(variables)).unwrap().passwords;
@@ -164,6 +171,9 @@ mod tests {
             passwords.analysis,
             passwords.maintenance,
         ];
-        assert!(all.iter().all(Option::is_some), "the names that provisioning reads");
+        assert!(
+            all.iter().all(Option::is_some),
+            "the names that provisioning reads"
+        );
     }
 }
