@@ -96,7 +96,7 @@ async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpS
 /// once the first bytes have told which protocol it is.
 async fn silence(limit: Duration, begun: CancellationToken) {
     if tokio::time::timeout(limit, begun.cancelled()).await.is_ok() {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

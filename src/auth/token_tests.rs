@@ -19,7 +19,7 @@ struct Forge {
 fn settings(dir: &TempDir) -> config::Auth {
     config::Auth {
         jwt_keys_dir: dir.path().to_owned(),
-        token_lifetime: Duration::from_secs(60),
+        token_lifetime: Duration::from_mins(1),
         registration: Registration::Open,
         password_min_length: 8,
     }

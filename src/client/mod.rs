@@ -36,6 +36,8 @@ const PREFIX: &str = "api/v1";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// For an answer to anything but an upload and an event stream.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
+/// For an event whose effect on the session was seen already.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
 const READ_BYTES: usize = 64 * 1024;
 
 /// A server, and on whose behalf it is called. Clones share their connections.
@@ -175,18 +177,30 @@ impl Client {
         let events = self.follow(session, 0);
         tokio::pin!(events);
         let mut begun = recording.is_none();
-        while let Some(event) = events.try_next().await? {
+        let mut outcome: Option<Outcome> = None;
+        loop {
+            let next = events.try_next();
+            let event = if let Some(outcome) = &outcome {
+                // The session may be ahead of its events: these are on their way.
+                match tokio::time::timeout(CATCH_UP_LIMIT, next).await {
+                    Ok(event) => event?,
+                    Err(_) => return Ok(outcome.clone()),
+                }
+            } else {
+                next.await?
+            };
+            let event = event.ok_or(ClientError::StreamEnded)?;
             begun = begun || event.is_upload_of(recording);
             if !begun {
                 continue;
             }
             let now = follow::session(self, session).await?;
             observe(&event, &now);
-            if let Some(outcome) = Outcome::of(&now.stages) {
+            outcome = Outcome::of(&now.stages);
+            if let Some(outcome) = outcome.take_if(|outcome| outcome.is_told_by(&event)) {
                 return Ok(outcome);
             }
         }
-        Err(ClientError::StreamEnded)
     }
 
     /// The newest transcript of a session.

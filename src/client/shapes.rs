@@ -108,4 +108,22 @@ impl Outcome {
         }
         Some(Self::Done)
     }
+
+    /// Whether this event is the one that brings the outcome about; after it nothing of interest
+    /// follows.
+    pub(super) fn is_told_by(&self, event: &TimelineEvent) -> bool {
+        let event_type = event.event_type.as_str();
+        match self {
+            Self::Done => event_type == "analysis.completed",
+            Self::Skipped { stage } => {
+                let before = if *stage == "analysis" {
+                    "transcript.completed"
+                } else {
+                    "recording.stored"
+                };
+                event_type == before
+            }
+            Self::Failed { stage, .. } => event_type.strip_suffix(".failed") == Some(stage),
+        }
+    }
 }

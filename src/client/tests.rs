@@ -228,3 +228,27 @@ fn only_the_upload_of_the_recording_counts_as_its_beginning() {
     };
     assert!(!bare.is_upload_of(Some(id)));
 }
+
+#[test]
+fn an_outcome_is_told_by_the_event_that_brings_it_about() {
+    let told = |outcome: &Outcome, event_type: &str| {
+        outcome.is_told_by(&TimelineEvent {
+            seq: 1,
+            event_type: event_type.to_owned(),
+            at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            data: Value::Null,
+        })
+    };
+    assert!(told(&Outcome::Done, "analysis.completed"));
+    // The session may have been read when it was already further than its events.
+    assert!(!told(&Outcome::Done, "analysis.requested"));
+    let skipped = |stage| Outcome::Skipped { stage };
+    assert!(told(&skipped("transcription"), "recording.stored"));
+    assert!(told(&skipped("analysis"), "transcript.completed"));
+    let failed = Outcome::Failed {
+        stage: "transcription",
+        reason: String::new(),
+    };
+    assert!(told(&failed, "transcription.failed"));
+    assert!(!told(&failed, "analysis.failed"));
+}

@@ -19,6 +19,7 @@ use super::AppState;
 use super::openapi::document;
 use super::problem::ApiError;
 use super::system::not_found;
+use crate::config;
 
 const SWAGGER: &str = include_str!("assets/swagger.html");
 const REDOC: &str = include_str!("assets/redoc.html");
@@ -33,7 +34,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// `/openapi.json`, `/docs` and `/redoc`.
 pub fn router() -> Router<AppState> {
-    let written: Arc<OnceLock<Bytes>> = Arc::default();
+    let written = Arc::new(OnceLock::new());
     let swagger = Config::from("/openapi.json")
         .validator_url("none")
         .persist_authorization(true);
@@ -41,7 +42,7 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .route(
             "/openapi.json",
-            get(move |State(state): State<AppState>| std::future::ready(openapi(&written, &state))),
+            get(async move |State(state): State<AppState>| openapi(&written, &state.config.http)),
         )
         .route("/docs", get(|| async { page(SWAGGER) }))
         .route(
@@ -52,11 +53,11 @@ pub fn router() -> Router<AppState> {
         .route("/redoc/redoc.standalone.js", get(redoc_script))
 }
 
-fn openapi(written: &OnceLock<Bytes>, state: &AppState) -> Result<Response, ApiError> {
+fn openapi(written: &OnceLock<Bytes>, config: &config::Http) -> Result<Response, ApiError> {
     if let Some(bytes) = written.get() {
         return Ok(json(bytes.clone()));
     }
-    let bytes = serde_json::to_vec(&document(&state.config.http)).map_err(anyhow::Error::from)?;
+    let bytes = serde_json::to_vec(&document(config)).map_err(anyhow::Error::from)?;
     Ok(json(written.get_or_init(|| bytes.into()).clone()))
 }
 
@@ -112,7 +113,9 @@ mod tests {
     #[test]
     fn the_vendored_script_is_the_one_that_is_named() {
         let digest = Sha256::digest(REDOC_SCRIPT.as_bytes());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert!(
             include_str!("assets/redoc/README.md").contains(&digest),
             "{digest}"

@@ -1,6 +1,7 @@
 //! The layers around routes that misbehave.
 
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use serde_json::Value;

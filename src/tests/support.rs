@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use aftercall::config::Env;
+use aftercall::config::{self, Env};
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::Harness;
 use aftercall::http::{Config, start};
 use aftercall::lifecycle::Shutdown;
+use aftercall::providers::object_store::ObjectStore;
 use aftercall::telemetry::{PrometheusHandle, install_metrics};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -43,13 +44,19 @@ impl TestIngress {
 
     /// With some settings changed.
     pub async fn start_with(harness: &Harness, settings: &[(&str, &str)]) -> Self {
-        Self::start_in(&harness.env(Process::Ingress).with(settings.iter().copied())).await
+        let env = harness.env(Process::Ingress);
+        install_tls();
+        let store = config::ObjectStore::read(&env).expect("settings of the store");
+        let store = ObjectStore::connect(&store)
+            .await
+            .expect("a client of the store");
+        store.ensure_bucket().await.expect("a bucket");
+        Self::start_in(&env.with(settings.iter().copied())).await
     }
 
     /// In an environment of the test's own making.
     pub async fn start_in(env: &Env) -> Self {
-        // The first test of the process installs it for all.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let config = Config::read(env).expect("settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -162,6 +169,11 @@ impl Answer {
             .map(|error| error["field"].as_str().expect("a field").to_owned())
             .collect()
     }
+}
+
+fn install_tls() {
+    // The first test of the process installs it for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn with_token(request: RequestBuilder, token: Option<&str>) -> RequestBuilder {

@@ -25,9 +25,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make or update database roles, tables, streams and consumers; may be repeated.
+    /// Make or update database roles, tables, streams, consumers and the bucket; may be repeated.
     ///
-    /// Reads DATABASE_ADMIN_URL, DATABASE_PASSWORD_… and NATS_….
+    /// Reads DATABASE_ADMIN_URL, DATABASE_PASSWORD_…, NATS_…, S3_BUCKET and AWS_….
     Provision,
     /// Look at messages that a worker gave up on, and send them again.
     ///

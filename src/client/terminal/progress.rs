@@ -86,6 +86,10 @@ impl PipelineProgress {
         for line in &self.stages {
             line.bar.abandon();
         }
+        if !self.lines.is_hidden() {
+            // The lines end without one.
+            eprintln!();
+        }
     }
 }
 

@@ -6,10 +6,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use aftercall::embedded::{Durability, Options, Servers, Which};
+use aftercall::db::provision;
+use aftercall::embedded::{Durability, Options, Servers, Which, logins};
 use anyhow::Context;
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::process::{Child, Command};
 
 use crate::shutdown::{Stop, StopSignals};
@@ -57,7 +59,13 @@ pub async fn run(args: ServersArgs, which: Which) -> anyhow::Result<ExitCode> {
         let command = spawn(program, words, servers.environment())?;
         exit_code(wait(command, &mut signals).await?)
     } else {
-        print_exports(servers.environment());
+        let mut environment = servers.environment().clone();
+        if let Some(postgres) = &servers.postgres {
+            let admin_url = SecretString::from(postgres.admin_url());
+            environment.extend(database_logins(&admin_url)?);
+        }
+        print_exports(&environment);
+        eprintln!("the servers run until Ctrl-C");
         signals.next().await;
         ExitCode::SUCCESS
     };
@@ -71,7 +79,25 @@ fn print_exports(environment: &BTreeMap<String, String>) {
     for (name, value) in environment {
         println!("export {name}='{}'", value.replace('\'', r"'\''"));
     }
-    eprintln!("the servers run until Ctrl-C");
+}
+
+/// For each process the password that `aftercall provision` gives its login role, and the address to
+/// start it with as `DATABASE_URL`, since each has its own.
+fn database_logins(admin_url: &SecretString) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for (process, password) in logins::logins(admin_url)? {
+        let name = format!("{process:?}").to_uppercase();
+        let url = provision::login_url(admin_url, process, &password)?;
+        variables.insert(
+            format!("DATABASE_PASSWORD_{name}"),
+            password.expose_secret().to_owned(),
+        );
+        variables.insert(
+            format!("DATABASE_URL_{name}"),
+            url.expose_secret().to_owned(),
+        );
+    }
+    Ok(variables)
 }
 
 /// The command is told to stop when this process dies: it would be alone without its servers. The
@@ -119,4 +145,35 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok())
         .map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercall::config::{Env, Provisioning};
+
+    use super::*;
+
+    #[test]
+    fn every_process_gets_a_password_and_its_address() {
+        let admin_url = SecretString::from("postgres://postgres:secret@127.0.0.1:5432/aftercall");
+        let variables = database_logins(&admin_url).unwrap();
+        assert_eq!(variables.len(), 2 * provision::Process::ALL.len());
+        let password = &variables["DATABASE_PASSWORD_STORAGE"];
+        let expected =
+            format!("postgres://aftercall_storage_login:{password}@127.0.0.1:5432/aftercall");
+        assert_eq!(variables["DATABASE_URL_STORAGE"], expected);
+        let env = Env::default().with([("DATABASE_ADMIN_URL", admin_url.expose_secret())]);
+        let passwords = Provisioning::read(&env.with(variables)).unwrap().passwords;
+        let all = [
+            passwords.ingress,
+            passwords.storage,
+            passwords.transcription,
+            passwords.analysis,
+            passwords.maintenance,
+        ];
+        assert!(
+            all.iter().all(Option::is_some),
+            "the names that provisioning reads"
+        );
+    }
 }

@@ -66,7 +66,7 @@ pub async fn run(args: DemoArgs, which: Which, env: &Env) -> anyhow::Result<Exit
         _ = signals.next() => return Ok(ExitCode::FAILURE),
     };
     println!(
-        "Started in {:.1} s. A call to a clinic:\n",
+        "Started in {:.1} s. A call to a clinic:",
         begun.elapsed().as_secs_f64()
     );
     let url = local.url().to_owned();

@@ -1,0 +1,159 @@
+//! The flow: the README's table is rendered from the handlers, and each has its consumer.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aftercall::bus::{self, EVENTS};
+use aftercall::events::Publishes;
+use aftercall::worker::{Handler, Incoming};
+use aftercall_analysis::AnalyzeSession;
+use aftercall_maintenance::FileDeadLetter;
+use aftercall_storage::StoreRecording;
+use aftercall_transcription::TranscribeRecording;
+
+const BEGIN: &str = "<!-- flow:begin -->\n";
+const END: &str = "<!-- flow:end -->";
+
+/// What a handler says of itself, and the package it is in.
+struct Flow {
+    worker: &'static str,
+    handler: &'static str,
+    stream: &'static str,
+    consumes: &'static str,
+    publishes: &'static [&'static str],
+    fails: &'static [&'static str],
+}
+
+impl Flow {
+    fn of<H: Handler>(worker: &'static str) -> Self {
+        Self {
+            worker,
+            handler: H::NAME,
+            stream: H::Consumes::STREAM,
+            consumes: H::Consumes::TYPE,
+            publishes: H::Publishes::TYPES,
+            fails: H::Fails::TYPES,
+        }
+    }
+
+    /// One file a handler, of the same name.
+    fn file(&self) -> String {
+        let file = self.handler.replace('-', "_");
+        format!("workers/{}/src/{file}.rs", self.worker)
+    }
+
+    fn row(&self) -> String {
+        let consumes = if self.stream == EVENTS {
+            format!("`{}`", self.consumes)
+        } else {
+            self.consumes.to_owned()
+        };
+        format!(
+            "| [`{}`]({}) | {} | {consumes} | {} | {} |",
+            self.handler,
+            self.file(),
+            self.worker,
+            listed(self.publishes),
+            listed(self.fails),
+        )
+    }
+
+    /// What its consumer must let through.
+    fn filters(&self) -> Vec<String> {
+        if self.stream == EVENTS {
+            vec![
+                format!("events.{}.*", self.consumes),
+                format!("redrive.events.{}.>", self.handler),
+            ]
+        } else {
+            vec!["dead.>".to_owned()]
+        }
+    }
+}
+
+/// Every handler, in flow order.
+fn flows() -> [Flow; 4] {
+    [
+        Flow::of::<StoreRecording>("storage"),
+        Flow::of::<TranscribeRecording>("transcription"),
+        Flow::of::<AnalyzeSession>("analysis"),
+        Flow::of::<FileDeadLetter>("maintenance"),
+    ]
+}
+
+fn table() -> String {
+    let mut table = String::from(
+        "| handler | worker | consumes | publishes | publishes when it gives up |\n\
+         | --- | --- | --- | --- | --- |\n",
+    );
+    for flow in flows() {
+        writeln!(table, "{}", flow.row()).unwrap();
+    }
+    table
+}
+
+fn listed(types: &[&str]) -> String {
+    if types.is_empty() {
+        return "nothing".to_owned();
+    }
+    let quoted: Vec<_> = types.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn the_readme_shows_the_flow_as_it_is() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).expect("the marker of its begin");
+    let (shown, after) = rest.split_once(END).expect("the marker of its end");
+    if shown == table() {
+        return;
+    }
+    let correct = Path::new(env!("CARGO_TARGET_TMPDIR")).join("README.md");
+    fs::write(&correct, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+    panic!(
+        "the flow has changed: cp {} README.md\n{}",
+        correct.display(),
+        table()
+    );
+}
+
+#[test]
+fn every_handler_has_its_file() {
+    for flow in flows() {
+        assert!(root().join(flow.file()).is_file(), "{}", flow.file());
+    }
+}
+
+#[test]
+fn every_worker_is_in_the_flow() {
+    let shown: BTreeSet<_> = flows().iter().map(|flow| flow.worker.to_owned()).collect();
+    let there: BTreeSet<_> = fs::read_dir(root().join("workers"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "all")
+        .collect();
+    assert_eq!(shown, there);
+}
+
+#[test]
+fn every_handler_has_its_consumer_and_every_consumer_its_handler() {
+    let mut consumers = bus::declared().consumers;
+    for flow in flows() {
+        let found = consumers.iter().position(|it| it.name() == flow.handler);
+        let found = found.unwrap_or_else(|| panic!("no consumer is called {}", flow.handler));
+        let consumer = consumers.swap_remove(found);
+        assert_eq!(consumer.stream_name, flow.stream, "{}", flow.handler);
+        let filters = &consumer.config.filter_subjects;
+        assert_eq!(filters, &flow.filters(), "{}", flow.handler);
+    }
+    let left: Vec<_> = consumers.iter().map(bus::DeclaredConsumer::name).collect();
+    assert!(left.is_empty(), "nobody handles {left:?}");
+}
