@@ -101,10 +101,10 @@ pub async fn finish(tx: &mut Tx, id: Uuid) -> Result<bool, sqlx::Error> {
     .map(|done| done.rows_affected() == 1)
 }
 
-/// Gives an upload up; answers whether it was still running.
+/// Gives an upload up unless it has finished; answers whether it is given up now.
 pub async fn abandon(tx: &mut Tx, id: Uuid) -> Result<bool, sqlx::Error> {
     sqlx::query!(
-        "update uploads set state = 'abandoned' where id = $1 and state = 'running'",
+        "update uploads set state = 'abandoned' where id = $1 and state <> 'finished'",
         id
     )
     .execute(&mut **tx)

@@ -72,7 +72,7 @@ impl Harness {
         let env = process.with([
             ("NATS_URL", nats.url()),
             ("NATS_MONITOR_URL", nats.monitor_url()),
-            ("S3_BUCKET", database.replace('_', "-")),
+            ("S3_BUCKET", bucket_of(&database)),
             (
                 "JWT_KEYS_DIR",
                 dir.path().join("keys").display().to_string(),
@@ -356,6 +356,12 @@ fn with_database(admin_url: &SecretString, database: &str) -> SecretString {
     let mut url: reqwest::Url = admin_url.expose_secret().parse().expect("an address");
     url.set_path(database);
     SecretString::from(String::from(url))
+}
+
+/// Names the bucket of a test shortly: the embedded S3 makes file names of bucket and key together.
+fn bucket_of(database: &str) -> String {
+    let random = database.len().saturating_sub(16);
+    format!("test-{}", &database[random..])
 }
 
 /// A fresh database, copied from a template that the first test makes.
