@@ -25,6 +25,7 @@ use crate::db::provision::{self, MIGRATIONS, Process};
 use crate::db::sessions::{self, Session};
 use crate::db::{Db, Principal, Tx, WorkerRole, timeline};
 use crate::lifecycle::Shutdown;
+use crate::providers::object_store::ObjectStore;
 use crate::worker::{self, Worker};
 
 /// Longest wait for work to be done, generous for a busy machine.
@@ -43,7 +44,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Starts a nats-server, provisions it, and makes a database and a bucket name.
+    /// Starts a nats-server, provisions it, and makes a database and a bucket.
     pub async fn start() -> Self {
         crate::lifecycle::install_tls();
         let process = Env::of_process();
@@ -88,6 +89,9 @@ impl Harness {
         bus.provision(bus::Parameters::default())
             .await
             .expect("streams and consumers");
+        let store = config::ObjectStore::read(&env).expect("settings of S3");
+        let store = ObjectStore::connect(&store).await.expect("a client");
+        store.ensure_bucket().await.expect("a bucket");
         let nats = Arc::new(Mutex::new(nats));
         Self {
             nats,
