@@ -149,10 +149,18 @@ mod tests {
             })
         };
         let uploaded = json!({ "recording_id": ID, "session_id": ID, "status": "recorded" });
-        let data = json!({ "recording_id": ID });
-        let event = json!({
-            "seq": 1, "type": "recording.uploaded", "at": "2026-11-21T10:00:00Z", "data": data,
-        });
+        let event = |seq: i64, event_type: &str| {
+            let data = json!({ "recording_id": ID });
+            let at = "2026-11-21T10:00:00Z";
+            let entry = json!({ "seq": seq, "type": event_type, "at": at, "data": data });
+            format!("id: {seq}\ndata: {entry}\n\n")
+        };
+        let last = if recording == "failed" {
+            "recording.failed"
+        } else {
+            "recording.stored"
+        };
+        let events = event(1, "recording.uploaded") + &event(2, last);
         let answer = |value: Value| move || async { Json(value) };
         Router::new()
             .route("/api/v1/sessions", post(answer(session())))
@@ -163,7 +171,7 @@ mod tests {
             )
             .route(
                 "/api/v1/sessions/{id}/events",
-                get(move || async move { format!("id: 1\ndata: {event}\n\n") }),
+                get(move || async move { events }),
             )
     }
 
