@@ -37,7 +37,12 @@ struct Service {
     environment: BTreeMap<String, String>,
     healthcheck: Option<IgnoredAny>,
     #[serde(default)]
-    depends_on: BTreeMap<String, IgnoredAny>,
+    depends_on: BTreeMap<String, Needed>,
+}
+
+#[derive(Deserialize)]
+struct Needed {
+    condition: String,
 }
 
 impl Service {
@@ -201,8 +206,13 @@ fn services_wait_for_services_that_can_tell_that_they_are_ready() {
     for (name, service) in &services {
         let ends = name == "provision";
         assert_eq!(service.healthcheck.is_some(), !ends, "{name}");
-        for needed in service.depends_on.keys() {
-            assert!(services.contains_key(needed), "{name} waits for {needed}");
+        for (needed, Needed { condition }) in &service.depends_on {
+            let possible = if services[needed].healthcheck.is_some() {
+                "service_healthy"
+            } else {
+                "service_completed_successfully"
+            };
+            assert_eq!(condition, possible, "{name} waits for {needed}");
         }
     }
 }
