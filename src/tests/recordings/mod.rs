@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, TestIngress};
 
-const WAV: &[u8] = include_bytes!("../../workers/all/samples/two-cities/two-cities.wav");
-const MP3: &[u8] = include_bytes!("../audio/fixtures/tone.mp3");
+const WAV: &[u8] = include_bytes!("../../../workers/all/samples/two-cities/two-cities.wav");
+const MP3: &[u8] = include_bytes!("../../audio/fixtures/tone.mp3");
 
 /// An ingress, its bucket and a user with a session.
 struct Bench {
