@@ -50,7 +50,7 @@ pub(super) struct File<'a> {
 
 enum FileBytes<'a> {
     /// The form gives its next field only when this one is dropped.
-    Field(Field<'static>),
+    Field(Box<Field<'static>>),
     Raw(&'a mut BoxStream<'static, Result<Bytes, BodyError>>),
 }
 
@@ -119,7 +119,7 @@ impl Incoming {
     pub async fn file(&mut self) -> Result<File<'_>, ApiError> {
         let bytes = match &mut self.source {
             Source::Raw(body) => FileBytes::Raw(body),
-            Source::Form(form) => FileBytes::Field(file_field(form).await?),
+            Source::Form(form) => FileBytes::Field(Box::new(file_field(form).await?)),
         };
         Ok(File {
             bytes,

@@ -12,7 +12,7 @@ use crate::http::AppState;
 use crate::http::extract::Caller;
 use crate::http::problem::ApiError;
 use crate::ids::{AccountId, RecordingId, SessionId};
-use crate::providers::object_store::{ObjectStore, PartTag, StoreError};
+use crate::providers::object_store::{PartTag, StoreError};
 
 /// The row is renewed this often.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -86,18 +86,17 @@ impl Unfinished {
     }
 
     pub async fn send_part(&self, number: i32, part: Bytes) -> Result<PartTag, ApiError> {
-        let sent = self
-            .store()
-            .upload_part(&self.object_key, self.multipart_id(), number, part);
-        sent.await.map_err(store_error)
+        let (store, id) = (&self.state.store, self.multipart_id());
+        let sent = store.upload_part(&self.object_key, id, number, part);
+        // Boxed, as the client's futures are large.
+        Box::pin(sent).await.map_err(store_error)
     }
 
     /// Makes the object.
     pub async fn complete(&self, parts: Vec<PartTag>) -> Result<(), ApiError> {
-        let made = self
-            .store()
-            .complete(&self.object_key, self.multipart_id(), parts);
-        made.await.map_err(store_error)
+        let (store, id) = (&self.state.store, self.multipart_id());
+        let made = store.complete(&self.object_key, id, parts);
+        Box::pin(made).await.map_err(store_error)
     }
 
     /// Does `work` and renews the row meanwhile, so that the upload does not count as silent.
@@ -131,10 +130,6 @@ impl Unfinished {
                 Err(error) => tracing::warn!(%error, "an upload could not renew its row"),
             }
         }
-    }
-
-    fn store(&self) -> &ObjectStore {
-        &self.state.store
     }
 
     fn multipart_id(&self) -> &str {

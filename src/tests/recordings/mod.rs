@@ -1,6 +1,7 @@
-//! Uploads and playback.
+//! Uploads and playback: what is accepted, what is refused, and what either leaves.
 
-use std::time::Duration;
+mod broken_off;
+mod playback;
 
 use aftercall::config;
 use aftercall::db::provision::Process;
@@ -10,13 +11,11 @@ use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::{Answer, TestIngress};
 
-const WAV: &[u8] = include_bytes!("../../workers/all/samples/two-cities/two-cities.wav");
-const MP3: &[u8] = include_bytes!("../audio/fixtures/tone.mp3");
+const WAV: &[u8] = include_bytes!("../../../workers/all/samples/two-cities/two-cities.wav");
+const MP3: &[u8] = include_bytes!("../../audio/fixtures/tone.mp3");
 
 /// An ingress, its bucket and a user with a session.
 struct Bench {
@@ -115,10 +114,10 @@ impl Bench {
         for (_, key, multipart_id) in self.uploads().await {
             eventually("the multipart upload is gone", || async {
                 let id = multipart_id.as_deref().expect("opened");
-                is_gone(self.store.parts(&key, id).await)
+                is_gone(&self.store.parts(&key, id).await)
             })
             .await;
-            assert!(is_gone(self.store.head(&key).await));
+            assert!(is_gone(&self.store.head(&key).await));
         }
         assert_eq!(self.recordings().await, [] as [Value; 0]);
     }
@@ -138,7 +137,7 @@ async fn create_session(ingress: &TestIngress, token: &str) -> String {
     answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
-fn is_gone<T>(answer: Result<T, StoreError>) -> bool {
+fn is_gone<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::NotFound { .. }))
 }
 
@@ -320,52 +319,6 @@ async fn a_file_name_does_no_harm() {
 }
 
 #[tokio::test]
-async fn sessions_of_others_do_not_exist() {
-    let bench = Bench::start().await;
-    let answer = bench.upload_raw(WAV).await;
-    let recording = answer.json()["recording_id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let other = bench.ingress.register("eve@example.org").await;
-    let base = format!("/api/v1/sessions/{}", bench.session);
-    let request = bench
-        .ingress
-        .request(Method::POST, &bench.path())
-        .bearer_auth(&other)
-        .body(WAV);
-    assert_eq!(Answer::of(request).await.problem(404), "session_not_found");
-    let list = bench
-        .ingress
-        .get(&format!("{base}/recordings"), Some(&other))
-        .await;
-    assert_eq!(list.problem(404), "session_not_found");
-    let audio = format!("{base}/recordings/{recording}/audio");
-    assert_eq!(
-        bench.ingress.get(&audio, Some(&other)).await.problem(404),
-        "recording_not_found"
-    );
-    assert_eq!(
-        bench.ingress.get(&audio, None).await.problem(401),
-        "unauthorized"
-    );
-    // Nor does the recording in another session of the same user.
-    let second = create_session(&bench.ingress, &bench.token).await;
-    let audio = format!("/api/v1/sessions/{second}/recordings/{recording}/audio");
-    let answer = bench.ingress.get(&audio, Some(&bench.token)).await;
-    assert_eq!(answer.problem(404), "recording_not_found");
-    let nowhere = "/api/v1/sessions/018f0000-0000-7000-8000-000000000000/upload-recording";
-    let request = bench
-        .ingress
-        .request(Method::POST, nowhere)
-        .bearer_auth(&bench.token)
-        .body(WAV);
-    assert_eq!(Answer::of(request).await.problem(404), "session_not_found");
-    assert_eq!(bench.recordings().await.len(), 1);
-    bench.finish().await;
-}
-
-#[tokio::test]
 async fn under_one_key_a_file_is_recorded_once() {
     let bench = Bench::start().await;
     let first = bench.upload_under("k1", WAV).await;
@@ -391,160 +344,4 @@ async fn under_one_key_a_file_is_recorded_once() {
     );
     assert_eq!(bench.recordings().await.len(), 2);
     bench.finish().await;
-}
-
-#[tokio::test]
-async fn a_running_key_is_a_conflict_and_a_dead_one_is_taken_over() {
-    let bench = Bench::start().await;
-    let begun = Broken::begin(&bench, "idempotency-key: k\r\n", 100_000).await;
-    assert_eq!(
-        bench.upload_under("k", WAV).await.problem(409),
-        "upload_running"
-    );
-    let mut admin = bench.harness.admin().await;
-    let aged = "update uploads set active_at = active_at - interval '2 minutes'";
-    sqlx::query(aged)
-        .execute(&mut admin)
-        .await
-        .expect("Postgres answers");
-    let taken = bench.upload_under("k", WAV).await;
-    assert_eq!(taken.status, StatusCode::ACCEPTED, "{}", taken.text());
-    begun.go_away().await;
-    eventually("the dead one is cleaned up", || async {
-        let (state, key, id) = bench.uploads().await.remove(0);
-        state == "abandoned" && is_gone(bench.store.parts(&key, &id.expect("opened")).await)
-    })
-    .await;
-    assert_eq!(bench.recordings().await.len(), 1);
-    bench.finish().await;
-}
-
-#[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
-    let bench = Bench::start().await;
-    // Within the first part, at its end, and in the second.
-    for sent in [5_000, 8 * 1024 * 1024, 9 * 1024 * 1024] {
-        let broken = Broken::begin(&bench, "", sent).await;
-        broken.go_away().await;
-        bench.assert_nothing_left().await;
-    }
-    assert_eq!(bench.uploads().await.len(), 3);
-    bench.finish().await;
-}
-
-#[tokio::test]
-async fn an_upload_that_pauses_for_too_long_ends() {
-    let bench = Bench::start_with(&[("UPLOAD_IDLE_SECONDS", "1")]).await;
-    let mut broken = Broken::begin(&bench, "", 5_000).await;
-    let mut answer = vec![0; 12];
-    let read = broken.connection.read_exact(&mut answer);
-    tokio::time::timeout(Duration::from_secs(10), read)
-        .await
-        .expect("in time")
-        .expect("an answer");
-    assert_eq!(answer, b"HTTP/1.1 408");
-    bench.assert_nothing_left().await;
-    bench.finish().await;
-}
-
-#[tokio::test]
-async fn ranges_are_answered_as_rfc_9110_says() {
-    let bench = Bench::start().await;
-    let recording = bench.upload_raw(MP3).await.json()["recording_id"].clone();
-    let whole = bench.play(&recording, &[]).await;
-    let etag = whole.header("etag").expect("a tag").to_owned();
-    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
-    assert_eq!(whole.header("content-type"), Some("audio/mpeg"));
-    assert_eq!(whole.header("x-content-type-options"), Some("nosniff"));
-    let len = MP3.len();
-    let cases = [
-        ("bytes=0-9".to_owned(), 0..10),
-        ("bytes=10-".to_owned(), 10..len),
-        ("bytes=-10".to_owned(), len - 10..len),
-        (format!("bytes=10-{}", len * 2), 10..len),
-    ];
-    for (range, expected) in cases {
-        let part = bench.play(&recording, &[("range", &range)]).await;
-        assert_eq!(part.status, StatusCode::PARTIAL_CONTENT, "{range}");
-        let place = format!("bytes {}-{}/{len}", expected.start, expected.end - 1);
-        assert_eq!(part.header("content-range"), Some(place.as_str()));
-        assert!(part.body == MP3[expected], "{range}");
-    }
-    let outside = format!("bytes={len}-");
-    let refused = bench.play(&recording, &[("range", &outside)]).await;
-    assert_eq!(refused.problem(416), "range_not_satisfiable");
-    assert_eq!(
-        refused.header("content-range"),
-        Some(format!("bytes */{len}").as_str())
-    );
-    let several = bench.play(&recording, &[("range", "bytes=0-1,4-5")]).await;
-    assert_eq!((several.status, several.body.len()), (StatusCode::OK, len));
-    let same = bench
-        .play(&recording, &[("range", "bytes=0-1"), ("if-range", &etag)])
-        .await;
-    assert_eq!(same.status, StatusCode::PARTIAL_CONTENT);
-    let other = bench
-        .play(
-            &recording,
-            &[("range", "bytes=0-1"), ("if-range", "\"other\"")],
-        )
-        .await;
-    assert_eq!((other.status, other.body.len()), (StatusCode::OK, len));
-    let known = bench.play(&recording, &[("if-none-match", &etag)]).await;
-    assert_eq!(
-        (known.status, known.body.len()),
-        (StatusCode::NOT_MODIFIED, 0)
-    );
-
-    let id = recording.as_str().expect("an id");
-    let path = format!("/api/v1/sessions/{}/recordings/{id}/audio", bench.session);
-    let head = Answer::of(
-        bench
-            .ingress
-            .request(Method::HEAD, &path)
-            .bearer_auth(&bench.token),
-    )
-    .await;
-    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
-    assert_eq!(
-        head.header("content-length"),
-        Some(len.to_string().as_str())
-    );
-    bench.finish().await;
-}
-
-/// A connection whose upload has begun and does not end.
-struct Broken {
-    connection: TcpStream,
-}
-
-impl Broken {
-    /// Sends the first bytes of a larger file and waits until the ingress has begun the upload.
-    async fn begin(bench: &Bench, headers: &str, sent: usize) -> Self {
-        let before = bench.uploads().await.len();
-        let mut connection = TcpStream::connect(bench.ingress.address)
-            .await
-            .expect("accepted");
-        let head = format!(
-            "POST {} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\n{headers}content-length: {}\r\n\r\n",
-            bench.path(),
-            bench.token,
-            sent + 1_000_000,
-        );
-        connection.write_all(head.as_bytes()).await.expect("sent");
-        let mut bytes = WAV[..44].to_vec();
-        bytes.resize(sent, 7);
-        connection.write_all(&bytes).await.expect("sent");
-        eventually("the upload has begun", || async {
-            let uploads = bench.uploads().await;
-            uploads.len() > before && uploads.last().is_some_and(|(_, _, id)| id.is_some())
-        })
-        .await;
-        Self { connection }
-    }
-
-    async fn go_away(mut self) {
-        // Whether the end is noticed by either side first does not matter.
-        let _ = self.connection.shutdown().await;
-    }
 }
