@@ -1,5 +1,6 @@
 //! `aftercall-all up`: everything, served until somebody stops it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -67,12 +68,17 @@ fn with_keys_dir(env: &Env, data_dir: &Path) -> Env {
 async fn greet(url: &str, data_dir: &Path) -> anyhow::Result<()> {
     let password = SecretString::from(secrets::load_or_make(&data_dir.join("demo-password"))?);
     match sign_in(url, &password).await {
-        Ok(token) => println!("{}", walkthrough(url, token.expose_secret())),
+        Ok(token) => say(&walkthrough(url, token.expose_secret())),
         // Somebody may have closed the registration, or brought a database with other users.
-        Err(error) => println!("{url} serves, without a demo user: {error}"),
+        Err(error) => say(&format!("{url} serves, without a demo user: {error}")),
     }
     eprintln!("serving until Ctrl-C");
     std::future::pending().await
+}
+
+/// Nobody may be reading any more, which is no reason to stop serving.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// The demo user's token; the user is made on the first start.
