@@ -10,7 +10,7 @@
 //! ([`Event::upgrade`]). `frozen/` holds one wire example for each version that was ever published;
 //! a red test there is a broken wire.
 //!
-//! To add a fact: a file here, a line in [`facts!`] below in flow order, a frozen example, and its
+//! To add a fact: a file here, a line in `facts!` (`fact.rs`) in flow order, a frozen example, and its
 //! meaning for the status of a session in `src/session.rs`.
 
 mod envelope;

@@ -89,6 +89,11 @@ fn difference_power(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "samples of tests are few and exact"
+)]
 mod tests {
     use super::*;
 

@@ -201,6 +201,12 @@ fn append_clean(planes: &mut [Vec<f32>], more: &[Vec<f32>]) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "samples of tests are few and exact"
+)]
 mod tests {
     use std::f32::consts::TAU;
 

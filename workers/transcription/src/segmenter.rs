@@ -8,18 +8,18 @@
 
 use std::collections::VecDeque;
 
-use crate::speech::{FRAME_MS, FRAME_SAMPLES, Frame};
+use crate::speech::{FRAME_SAMPLES, Frame, frames_in};
 
 /// The longest stretch, 28 s: Whisper hears windows of 30 s and loses words where one ends.
-pub const MAX_FRAMES: usize = 28_000 / FRAME_MS as usize;
+pub const MAX_FRAMES: usize = frames_in(28_000);
 /// A pause that ends a stretch, 0.5 s: longer than the gaps within a sentence, shorter than the
 /// time it takes the other side to answer with a word.
-pub const PAUSE_FRAMES: usize = 500 / FRAME_MS as usize;
+pub const PAUSE_FRAMES: usize = frames_in(500);
 /// Voiced frames in a row that start a stretch, 48 ms: clicks are shorter, no word is.
 pub const ONSET_FRAMES: usize = 3;
 /// Kept before and after speech, 160 ms: breathy first and last consonants score low, and engines
 /// miss a word that starts with the file.
-const MARGIN_FRAMES: usize = 160 / FRAME_MS as usize;
+const MARGIN_FRAMES: usize = frames_in(160);
 /// A stretch that must be cut is cut in its second half, so that no part is a scrap.
 const CUT_FROM_FRAME: usize = MAX_FRAMES / 2;
 /// The quietest point is looked for over about a syllable's gap.
@@ -191,6 +191,11 @@ impl Segmenter {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "samples of tests are few and exact"
+)]
 mod tests {
     use proptest::prelude::*;
 

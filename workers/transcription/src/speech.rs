@@ -8,7 +8,16 @@ use crate::resample::SAMPLE_RATE_HZ;
 /// The detector's frame.
 pub const FRAME_SAMPLES: usize = 256;
 /// Length of a frame in milliseconds, exactly.
-pub const FRAME_MS: i64 = 1000 * FRAME_SAMPLES as i64 / SAMPLE_RATE_HZ as i64;
+pub const FRAME_MS: i64 = 16;
+const _: () = assert!(
+    FRAME_SAMPLES * 1000 == 16 * SAMPLE_RATE_HZ as usize,
+    "a frame lasts 16 ms"
+);
+
+/// Whole frames in so many milliseconds.
+pub const fn frames_in(ms: usize) -> usize {
+    ms * SAMPLE_RATE_HZ as usize / 1000 / FRAME_SAMPLES
+}
 
 /// A frame quieter than this (-90 dBFS) is digital silence or dither; the detector is not asked.
 const SILENCE_POWER: f32 = 1e-9;
