@@ -89,9 +89,7 @@ pub async fn create(
         Begun::First(claim) => claim,
         Begun::Again(answer) => return Ok(answer),
     };
-    if users::get(&mut tx, caller.user_id).await?.is_none() {
-        return Err(ApiError::Unauthorized);
-    }
+    require_active(&mut tx, caller).await?;
     let id = SessionId::generate();
     let created = SessionCreated {
         session_id: id,
@@ -134,6 +132,7 @@ pub async fn list(
     let limit = page.limit()?;
     let position: Option<Position> = page.position()?;
     let mut tx = state.db.begin(caller.principal()).await?;
+    require_active(&mut tx, caller).await?;
     let rows = sessions::list(&mut tx, status, position, limit + 1).await?;
     tx.commit().await?;
     let at = |row: &Session| Position {
@@ -259,6 +258,13 @@ pub async fn delete(
     id: Id<SessionId>,
 ) -> Answer<SessionShape> {
     end(state, caller, trace, id).await
+}
+
+/// Row-level security shows nothing to a user who is gone or inactive: where no session is named that
+/// would look like an empty list.
+async fn require_active(tx: &mut Tx, caller: Caller) -> Result<(), ApiError> {
+    let user = users::get(tx, caller.user_id).await?;
+    user.map(|_| ()).ok_or(ApiError::Unauthorized)
 }
 
 /// The session, locked until the end of the transaction; 404 when the caller may not see it.
