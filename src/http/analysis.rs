@@ -23,7 +23,7 @@ use crate::db::timeline::LockedSession;
 use crate::db::{Tx, recordings, transcriptions, transcripts};
 use crate::documents::analysis::Analysis;
 use crate::events::{AnalysisRequested, Fact, TranscriptionRequested};
-use crate::ids::SessionId;
+use crate::ids::{RecordingId, SessionId};
 
 /// Whether to make another one.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -163,7 +163,11 @@ async fn transcription(
 ) -> Result<(Requested, Vec<Fact>), ApiError> {
     let id = session.session_id;
     let recordings = recordings::of_session(tx, id).await?;
-    let stored: Vec<_> = recordings.iter().filter(|r| r.state == "stored").collect();
+    let stored: Vec<_> = recordings
+        .iter()
+        .filter(|recording| recording.state == "stored")
+        .map(|recording| recording.id)
+        .collect();
     if stored.is_empty() {
         return Err(ApiError::conflict(
             "no_recording",
@@ -171,29 +175,33 @@ async fn transcription(
         ));
     }
     let current = session.transcript_generation;
+    let written = transcripts::newest_generation(tx, id).await?;
     let asked = transcriptions::of_session(tx, id).await?;
-    let covered = stored
-        .iter()
-        .all(|r| asked.iter().any(|t| t.recording_id == r.id));
-    if !new && covered {
-        let again = retry_transcriptions(tx, session, current).await?;
-        let done = again.is_empty() && transcripts::newest_generation(tx, id).await? >= current;
-        return Ok((requested(current, done), again));
-    }
+    let is_asked = |recording: &RecordingId| asked.iter().any(|t| t.recording_id == *recording);
     let mut facts = Vec::new();
-    let generation = current + 1;
-    for recording in stored {
-        // A recording that nobody transcribed yet joins; a new generation transcribes all again.
-        if new || asked.iter().all(|t| t.recording_id != recording.id) {
-            transcriptions::request(tx, session, recording.id, generation).await?;
-            let fact = TranscriptionRequested {
-                session_id: id,
-                recording_id: recording.id,
-                generation,
-                run: 1,
-            };
-            facts.push(fact.into());
+    if !new {
+        facts = retry_transcriptions(tx, session, current).await?;
+        if stored.iter().all(is_asked) {
+            let done = facts.is_empty() && written >= current;
+            return Ok((requested(current, done), facts));
         }
+    }
+    // A new generation transcribes every recording again. One that nobody asked for yet joins the
+    // generation that is still being made, as the storage worker has it join.
+    let generation = if new {
+        current + 1
+    } else {
+        current.max(written + 1)
+    };
+    for recording_id in stored.into_iter().filter(|id| new || !is_asked(id)) {
+        transcriptions::request(tx, session, recording_id, generation).await?;
+        let fact = TranscriptionRequested {
+            session_id: id,
+            recording_id,
+            generation,
+            run: 1,
+        };
+        facts.push(fact.into());
     }
     Ok((requested(generation, false), facts))
 }

@@ -21,6 +21,7 @@ mod ranges;
 mod recordings;
 mod retry;
 mod serve;
+mod session_bodies;
 mod sessions;
 mod shapes;
 mod state;

@@ -4,55 +4,23 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::AppState;
 use super::commit::{commit, stage};
 use super::extract::{Answer, Body, Caller, Id, IdempotencyKey, OptionalBody, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
-use super::problem::{ApiError, FieldError, Problem};
+use super::problem::{ApiError, Problem};
+use super::session_bodies::{NewSession, SessionChange};
 use super::shapes::{Person, SessionDetail, SessionShape};
-use crate::db::sessions::{self, Change, Draft, Position, Session};
+use crate::db::sessions::{self, Position, Session};
 use crate::db::timeline::{self, LockedSession};
 use crate::db::{Tx, users};
 use crate::events::{Fact, SessionCompleted, SessionCreated, SessionEnded, SessionStarted};
-use crate::ids::{CustomerId, SessionId};
+use crate::ids::SessionId;
 use crate::session::Status;
-
-const MAX_TITLE_CHARS: usize = 500;
-const MAX_NOTES_CHARS: usize = 50_000;
-
-/// What a session is created with; everything may be left out.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-pub struct NewSession {
-    pub title: Option<String>,
-    pub notes: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    pub metadata: Option<Value>,
-    pub customer_id: Option<CustomerId>,
-    /// Transcribe recordings without being asked; true where it is left out.
-    pub auto_transcribe: Option<bool>,
-    /// Analyse transcripts without being asked; true where it is left out.
-    pub auto_analyze: Option<bool>,
-}
-
-/// What changes; null empties a field, what is left out stays.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-pub struct SessionChange {
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    pub title: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    pub notes: Option<Option<String>>,
-    #[schema(value_type = Option<Object>)]
-    pub metadata: Option<Value>,
-    /// Only `completed`: signs the session off.
-    pub status: Option<String>,
-}
 
 /// Which sessions.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -89,9 +57,7 @@ pub async fn create(
         Begun::First(claim) => claim,
         Begun::Again(answer) => return Ok(answer),
     };
-    if users::get(&mut tx, caller.user_id).await?.is_none() {
-        return Err(ApiError::Unauthorized);
-    }
+    require_active(&mut tx, caller).await?;
     let id = SessionId::generate();
     let created = SessionCreated {
         session_id: id,
@@ -134,6 +100,7 @@ pub async fn list(
     let limit = page.limit()?;
     let position: Option<Position> = page.position()?;
     let mut tx = state.db.begin(caller.principal()).await?;
+    require_active(&mut tx, caller).await?;
     let rows = sessions::list(&mut tx, status, position, limit + 1).await?;
     tx.commit().await?;
     let at = |row: &Session| Position {
@@ -261,6 +228,13 @@ pub async fn delete(
     end(state, caller, trace, id).await
 }
 
+/// Row-level security shows nothing to a user who is gone or inactive: where no session is named that
+/// would look like an empty list.
+async fn require_active(tx: &mut Tx, caller: Caller) -> Result<(), ApiError> {
+    let user = users::get(tx, caller.user_id).await?;
+    user.map(|_| ()).ok_or(ApiError::Unauthorized)
+}
+
 /// The session, locked until the end of the transaction; 404 when the caller may not see it.
 pub async fn lock(tx: &mut Tx, id: SessionId) -> Result<LockedSession, ApiError> {
     timeline::lock(tx, id)
@@ -288,84 +262,4 @@ async fn finish(
     let session = read(&mut tx, locked.session_id).await?;
     commit(state, tx, locked, caller, messages).await?;
     Ok(Json(session.into()))
-}
-
-impl NewSession {
-    fn checked(self) -> Result<Draft, ApiError> {
-        let mut errors = Vec::new();
-        check_texts(
-            self.title.as_deref(),
-            self.notes.as_deref(),
-            self.metadata.as_ref(),
-            &mut errors,
-        );
-        if self.customer_id.is_some() {
-            errors.push(FieldError::of(
-                "customer_id",
-                "is no customer of this account",
-            ));
-        }
-        if !errors.is_empty() {
-            return Err(ApiError::Invalid(errors));
-        }
-        Ok(Draft {
-            title: self.title,
-            notes: self.notes,
-            metadata: self.metadata,
-            auto_transcribe: self.auto_transcribe.unwrap_or(true),
-            auto_analyze: self.auto_analyze.unwrap_or(true),
-        })
-    }
-}
-
-impl SessionChange {
-    /// The change, and whether it signs the session off.
-    fn checked(self) -> Result<(Change, bool), ApiError> {
-        let mut errors = Vec::new();
-        let title = self.title.as_ref().and_then(Option::as_deref);
-        let notes = self.notes.as_ref().and_then(Option::as_deref);
-        check_texts(title, notes, self.metadata.as_ref(), &mut errors);
-        let sign_off = self.status.as_deref().map(str::parse::<Status>);
-        if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
-            errors.push(FieldError::of("status", "can only be set to completed"));
-        }
-        if !errors.is_empty() {
-            return Err(ApiError::Invalid(errors));
-        }
-        let change = Change {
-            title: self.title,
-            notes: self.notes,
-            metadata: self.metadata,
-        };
-        Ok((change, sign_off.is_some()))
-    }
-}
-
-fn check_texts(
-    title: Option<&str>,
-    notes: Option<&str>,
-    metadata: Option<&Value>,
-    errors: &mut Vec<FieldError>,
-) {
-    for (field, text, limit) in [
-        ("title", title, MAX_TITLE_CHARS),
-        ("notes", notes, MAX_NOTES_CHARS),
-    ] {
-        if text.is_some_and(|text| text.chars().count() > limit) {
-            errors.push(FieldError::of(
-                field,
-                format!("must have at most {limit} characters"),
-            ));
-        }
-    }
-    if metadata.is_some_and(|value| !value.is_object()) {
-        errors.push(FieldError::of("metadata", "must be an object"));
-    }
-}
-
-/// Tells a field that is null from one that is left out.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

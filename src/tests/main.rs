@@ -2,7 +2,11 @@
 
 #![cfg(feature = "embedded")]
 
+mod analysis;
 mod auth;
 mod recordings;
+mod sessions;
+mod stages;
 mod support;
 mod system;
+mod timeline;

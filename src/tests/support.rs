@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use aftercall::config::{self, Env};
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::Harness;
+use aftercall::embedded::seed::Seeded;
 use aftercall::http::{Config, start};
+use aftercall::ids::UserId;
 use aftercall::lifecycle::Shutdown;
 use aftercall::providers::object_store::ObjectStore;
 use aftercall::telemetry::{PrometheusHandle, install_metrics};
@@ -27,6 +29,13 @@ pub struct TestIngress {
     client: reqwest::Client,
     shutdown: Shutdown,
     server: JoinSet<anyhow::Result<()>>,
+}
+
+/// A user who is signed in to an ingress.
+pub struct SignedIn<'a> {
+    pub ingress: &'a TestIngress,
+    pub token: String,
+    pub user_id: UserId,
 }
 
 /// What was answered, read in full.
@@ -111,6 +120,62 @@ impl TestIngress {
             .as_str()
             .expect("a token")
             .to_owned()
+    }
+}
+
+impl<'a> SignedIn<'a> {
+    /// Registers a user with this address.
+    pub async fn new(ingress: &'a TestIngress, email: &str) -> Self {
+        let token = ingress.register(email).await;
+        let me = ingress.get("/api/v1/auth/me", Some(&token)).await.json();
+        let user_id = me["id"].as_str().and_then(|id| id.parse().ok());
+        Self {
+            ingress,
+            token,
+            user_id: user_id.expect("an id"),
+        }
+    }
+
+    /// A request to be completed; `path` stands below `/api/v1`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.ingress.request(method, &format!("/api/v1{path}"));
+        request.bearer_auth(&self.token)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// Without a body.
+    pub async fn post(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::POST, path)).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub async fn put_json(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::PUT, path).json(body)).await
+    }
+
+    /// Creates a session of this user.
+    pub async fn create_session(&self, body: &Value) -> Seeded {
+        let answer = self.post_json("/sessions", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        let answer = answer.json();
+        let session_id = answer["id"].as_str().and_then(|id| id.parse().ok());
+        Seeded {
+            user_id: self.user_id,
+            session_id: session_id.expect("an id"),
+        }
+    }
+
+    /// The session as it is now.
+    pub async fn session(&self, seeded: Seeded) -> Value {
+        let answer = self.get(&format!("/sessions/{}", seeded.session_id)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
     }
 }
 

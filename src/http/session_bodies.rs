@@ -1,0 +1,123 @@
+//! What people write about a session, and what is checked about it.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::problem::{ApiError, FieldError};
+use crate::db::sessions::{Change, Draft};
+use crate::ids::CustomerId;
+use crate::session::Status;
+
+const MAX_TITLE_CHARS: usize = 500;
+const MAX_NOTES_CHARS: usize = 50_000;
+
+/// What a session is created with; everything may be left out.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct NewSession {
+    pub title: Option<String>,
+    pub notes: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+    pub customer_id: Option<CustomerId>,
+    /// Transcribe recordings without being asked; true where it is left out.
+    pub auto_transcribe: Option<bool>,
+    /// Analyse transcripts without being asked; true where it is left out.
+    pub auto_analyze: Option<bool>,
+}
+
+/// What changes; null empties a field, what is left out stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct SessionChange {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub title: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub notes: Option<Option<String>>,
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Value>,
+    /// Only `completed`: signs the session off.
+    pub status: Option<String>,
+}
+
+impl NewSession {
+    /// The draft of a session, or every field that is wrong.
+    pub fn checked(self) -> Result<Draft, ApiError> {
+        let mut errors = Vec::new();
+        check_texts(
+            self.title.as_deref(),
+            self.notes.as_deref(),
+            self.metadata.as_ref(),
+            &mut errors,
+        );
+        if self.customer_id.is_some() {
+            errors.push(FieldError::of(
+                "customer_id",
+                "is no customer of this account",
+            ));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::Invalid(errors));
+        }
+        Ok(Draft {
+            title: self.title,
+            notes: self.notes,
+            metadata: self.metadata,
+            auto_transcribe: self.auto_transcribe.unwrap_or(true),
+            auto_analyze: self.auto_analyze.unwrap_or(true),
+        })
+    }
+}
+
+impl SessionChange {
+    /// The change, and whether it signs the session off.
+    pub fn checked(self) -> Result<(Change, bool), ApiError> {
+        let mut errors = Vec::new();
+        let title = self.title.as_ref().and_then(Option::as_deref);
+        let notes = self.notes.as_ref().and_then(Option::as_deref);
+        check_texts(title, notes, self.metadata.as_ref(), &mut errors);
+        let sign_off = self.status.as_deref().map(str::parse::<Status>);
+        if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
+            errors.push(FieldError::of("status", "can only be set to completed"));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::Invalid(errors));
+        }
+        let change = Change {
+            title: self.title,
+            notes: self.notes,
+            metadata: self.metadata,
+        };
+        Ok((change, sign_off.is_some()))
+    }
+}
+
+fn check_texts(
+    title: Option<&str>,
+    notes: Option<&str>,
+    metadata: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) {
+    for (field, text, limit) in [
+        ("title", title, MAX_TITLE_CHARS),
+        ("notes", notes, MAX_NOTES_CHARS),
+    ] {
+        if text.is_some_and(|text| text.chars().count() > limit) {
+            errors.push(FieldError::of(
+                field,
+                format!("must have at most {limit} characters"),
+            ));
+        }
+    }
+    if metadata.is_some_and(|value| !value.is_object()) {
+        errors.push(FieldError::of("metadata", "must be an object"));
+    }
+}
+
+/// Tells a field that is null from one that is left out.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
