@@ -212,19 +212,36 @@ pub async fn end(
     finish(&state, tx, &locked, caller, trace, &[ended.into()]).await
 }
 
+/// How a session is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParams {
+    /// Erasing is refused until there are erasures: nobody should believe that data is gone.
+    #[serde(default)]
+    pub erase: bool,
+}
+
 /// End the conversation, as `POST /sessions/{id}/end` does. Nothing is erased.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
-    params(("id" = SessionId, Path)),
+    params(("id" = SessionId, Path), DeleteParams),
     responses(
         (status = 200, body = SessionShape),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(
     state: State<AppState>,
     caller: Caller,
     trace: Trace,
     id: Id<SessionId>,
+    Params(params): Params<DeleteParams>,
 ) -> Answer<SessionShape> {
+    if params.erase {
+        return Err(ApiError::invalid(
+            "erase",
+            "is not supported by this version",
+        ));
+    }
     end(state, caller, trace, id).await
 }
 
