@@ -105,6 +105,28 @@ pub async fn of_session(tx: &mut Tx, session_id: SessionId) -> Result<Vec<Record
     .await
 }
 
+/// Recordings of a session that stand after a place in it, in the order of upload.
+pub async fn page(
+    tx: &mut Tx,
+    session_id: SessionId,
+    after: Option<i32>,
+    limit: i64,
+) -> Result<Vec<Recording>, sqlx::Error> {
+    sqlx::query_as!(
+        Recording,
+        r#"select account_id as "account_id: AccountId", id as "id: RecordingId",
+            session_id as "session_id: SessionId", object_key, position, file_name, content_type,
+            size_bytes, sha256, state, run, late, duration_ms, channels, sample_rate_hz, created_at
+        from recordings where session_id = $1 and ($2::int is null or position > $2)
+        order by position limit $3"#,
+        session_id.0,
+        after,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Marks a recording stored; the first result stands. Answers whether this was it.
 pub async fn mark_stored(
     tx: &mut Tx,

@@ -112,6 +112,16 @@ pub async fn abandon(tx: &mut Tx, id: Uuid) -> Result<bool, sqlx::Error> {
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Whether an upload of the principal has become a recording. Its row is kept for a day.
+pub async fn is_finished(tx: &mut Tx, id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from uploads where id = $1 and state = 'finished') as "is_finished!""#,
+        id,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Gives an upload up if it has been silent for so long; answers whether it was.
 pub async fn abandon_if_silent(
     tx: &mut Tx,

@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::extract::{Answer, Caller, Id};
-use super::page::Page;
+use super::extract::{Answer, Caller, Id, Params};
+use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
 use super::ranges::{self, Wanted};
 use super::sessions;
@@ -63,26 +63,25 @@ impl From<Recording> for RecordingShape {
 /// List the recordings of a session in the order of upload.
 #[utoipa::path(get, path = "/sessions/{id}/recordings", tag = "recordings",
     security(("bearer" = [])),
-    params(("id" = SessionId, Path)),
+    params(("id" = SessionId, Path), PageParams),
     responses(
         (status = 200, body = Page<RecordingShape>),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Id(id): Id<SessionId>,
+    Params(params): Params<PageParams>,
 ) -> Answer<Page<RecordingShape>> {
+    let (limit, after) = (params.limit()?, params.position()?);
     let mut tx = state.db.begin(caller.principal()).await?;
     sessions::read(&mut tx, id).await?;
-    let recordings = recordings::of_session(&mut tx, id).await?;
+    let rows = recordings::page(&mut tx, id, after, limit + 1).await?;
     tx.commit().await?;
-    let items = recordings.into_iter().map(Into::into).collect();
-    Ok(Json(Page {
-        items,
-        next_cursor: None,
-    }))
+    Ok(Json(Page::of(rows, limit, |row: &Recording| row.position)))
 }
 
 /// Play a recording back.

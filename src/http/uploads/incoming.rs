@@ -24,9 +24,10 @@ use crate::media::{MediaKind, PREFIX_BYTES};
 const FIELD: &str = "file";
 /// Most bytes of a form beside its file: headers and other fields, and what is read ahead.
 const MAX_FORM_BYTES: u64 = 2 * 1024 * 1024;
-/// After a refusal so much is still read, so that the client sees the answer and not a reset.
-const DISCARD_BYTES: u64 = 1024 * 1024;
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+/// After a refusal so much is still read, so that the client sees the answer and not a reset: enough
+/// for a picture or an archive that was sent by mistake.
+const DISCARD_BYTES: u64 = 16 * 1024 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A request that brings a recording.
 pub(super) struct Incoming {
@@ -61,9 +62,9 @@ pub(super) struct Prefix {
 }
 
 /// What was read from the connection and not passed on as bytes of the file.
-#[derive(Default)]
 struct Flow {
     overhead: AtomicU64,
+    most: AtomicU64,
 }
 
 /// Why a body could not be read to its end.
@@ -101,7 +102,7 @@ impl Incoming {
         if claimed.is_some_and(|claimed| claimed > limit.saturating_add(beside)) {
             return Err(ApiError::TooLarge { limit });
         }
-        let flow = Arc::new(Flow::default());
+        let flow = Arc::new(Flow::up_to(MAX_FORM_BYTES));
         let body = request.into_body().into_data_stream();
         let body = watched(body, config.upload_idle, Arc::clone(&flow));
         let source = match boundary {
@@ -144,6 +145,8 @@ impl Incoming {
 
     /// Reads a little of what a refused client still sends.
     pub async fn discard(&mut self) {
+        // A form passes over the rest of its file, which counts as beside it.
+        self.flow.allow(DISCARD_BYTES);
         let mut left = DISCARD_BYTES;
         let reading = async {
             let Ok(mut file) = self.file().await else {
@@ -220,9 +223,21 @@ impl File<'_> {
 }
 
 impl Flow {
-    /// Answers how much is now read and not passed on.
-    fn read(&self, len: u64) -> u64 {
-        self.overhead.fetch_add(len, Ordering::Relaxed) + len
+    fn up_to(most: u64) -> Self {
+        Self {
+            overhead: AtomicU64::new(0),
+            most: AtomicU64::new(most),
+        }
+    }
+
+    fn allow(&self, more: u64) {
+        self.most.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Answers whether what is now read and not passed on is still within bounds.
+    fn read(&self, len: u64) -> bool {
+        let overhead = self.overhead.fetch_add(len, Ordering::Relaxed) + len;
+        overhead <= self.most.load(Ordering::Relaxed)
     }
 
     fn passed_on(&self, len: u64) {
@@ -237,12 +252,15 @@ fn watched(
     flow: Arc<Flow>,
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
     stream::try_unfold((body, flow), move |(mut body, flow)| async move {
+        // The form's reader takes in whatever is ready before it gives anything out: one frame a turn
+        // keeps what it holds small on every kind of connection.
+        tokio::task::yield_now().await;
         let next = tokio::time::timeout(idle, body.next()).await;
         let Some(bytes) = next.map_err(|_| BodyError::TooSlow)? else {
             return Ok(None);
         };
         let bytes = bytes.map_err(BodyError::BrokenOff)?;
-        if flow.read(bytes.len() as u64) > MAX_FORM_BYTES {
+        if !flow.read(bytes.len() as u64) {
             return Err(BodyError::FormTooLarge);
         }
         Ok(Some((bytes, (body, flow))))

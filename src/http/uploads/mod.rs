@@ -159,7 +159,7 @@ impl Last {
             file_name,
             content_type,
         } = self;
-        let made = unfinished.complete(transferred.parts);
+        let made = unfinished.complete(transferred.parts, transferred.size_bytes);
         unfinished.kept_alive(made).await?;
         let recording = recordings::Upload {
             recording_id: unfinished.recording_id,

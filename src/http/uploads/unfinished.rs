@@ -92,11 +92,22 @@ impl Unfinished {
         Box::pin(sent).await.map_err(store_error)
     }
 
-    /// Makes the object.
-    pub async fn complete(&self, parts: Vec<PartTag>) -> Result<(), ApiError> {
+    /// Makes the object, which is to hold `size_bytes`.
+    ///
+    /// The client of the store asks again when an answer is lost, and is then told that the upload
+    /// does not exist: only the object tells whether the first request made it.
+    pub async fn complete(&self, parts: Vec<PartTag>, size_bytes: i64) -> Result<(), ApiError> {
         let (store, id) = (&self.state.store, self.multipart_id());
         let made = store.complete(&self.object_key, id, parts);
-        Box::pin(made).await.map_err(store_error)
+        match Box::pin(made).await {
+            Err(StoreError::NotFound { .. }) => {
+                let head = Box::pin(store.head(&self.object_key)).await;
+                let found = head.map_err(store_error)?.size_bytes;
+                let is_whole = i64::try_from(found).is_ok_and(|found| found == size_bytes);
+                if is_whole { Ok(()) } else { Err(given_up()) }
+            }
+            made => made.map_err(store_error),
+        }
     }
 
     /// Does `work` and renews the row meanwhile, so that the upload does not count as silent.
@@ -170,7 +181,8 @@ fn object_key(account: AccountId, session: SessionId, recording: RecordingId) ->
 }
 
 /// Removes what an upload left. Its row is given up first: after that it cannot finish, and one that
-/// did finish, although the answer of Postgres was lost, is left alone.
+/// did finish, although the answer of Postgres was lost, is left alone. A row that the sweep has given
+/// up, or forgotten, is no reason to stop: what was stored since, nobody else would find.
 async fn remove(
     state: &AppState,
     caller: Caller,
@@ -179,9 +191,10 @@ async fn remove(
     multipart_id: Option<&str>,
 ) -> anyhow::Result<()> {
     let mut tx = state.db.begin(caller.principal()).await?;
-    let is_abandoned = uploads::abandon(&mut tx, id).await?;
+    uploads::abandon(&mut tx, id).await?;
+    let is_finished = uploads::is_finished(&mut tx, id).await?;
     tx.commit().await?;
-    if !is_abandoned {
+    if is_finished {
         return Ok(());
     }
     if let Some(multipart_id) = multipart_id {

@@ -98,3 +98,32 @@ async fn an_upload_that_pauses_for_too_long_ends() {
     bench.assert_nothing_left().await;
     bench.finish().await;
 }
+
+#[tokio::test]
+async fn what_the_sweep_forgot_is_removed_by_the_upload_itself() {
+    let bench = Bench::start().await;
+    let broken = Broken::begin(&bench, "", 9 * 1024 * 1024).await;
+    let (_, key, multipart_id) = bench.uploads().await.remove(0);
+    let mut admin = bench.harness.admin().await;
+    let forgotten = sqlx::query("delete from uploads").execute(&mut admin).await;
+    forgotten.expect("Postgres answers");
+    broken.go_away().await;
+    let multipart_id = multipart_id.expect("opened");
+    eventually("the multipart upload is gone", || async {
+        is_gone(&bench.store.parts(&key, &multipart_id).await)
+    })
+    .await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn an_object_whose_recording_cannot_be_written_is_removed() {
+    let bench = Bench::start().await;
+    bench.harness.break_table("recordings", "insert", 1).await;
+    assert_eq!(bench.upload_under("k", WAV).await.problem(500), "internal");
+    bench.assert_nothing_left().await;
+    let again = bench.upload_under("k", WAV).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text());
+    assert_eq!(bench.recordings().await.len(), 1);
+    bench.finish().await;
+}

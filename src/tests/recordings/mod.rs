@@ -289,6 +289,41 @@ async fn headers_that_lie_and_files_cut_off_are_accepted() {
 }
 
 #[tokio::test]
+async fn the_list_comes_in_pages() {
+    let bench = Bench::start().await;
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        sent.push(bench.upload_raw(MP3).await.json()["recording_id"].clone());
+    }
+    let base = format!("/api/v1/sessions/{}/recordings?limit=2", bench.session);
+    let first = bench.ingress.get(&base, Some(&bench.token)).await.json();
+    let cursor = first["next_cursor"].as_str().expect("another page");
+    let next = format!("{base}&cursor={cursor}");
+    let second = bench.ingress.get(&next, Some(&bench.token)).await.json();
+    assert_eq!(second["next_cursor"], Value::Null);
+    let pages = [&first, &second].map(|page| page["items"].as_array().expect("items").clone());
+    let listed: Vec<Value> = pages.concat().iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(listed, sent);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_much_of_the_wrong_kind_reads_why() {
+    let bench = Bench::start().await;
+    let mut archive = b"PK\x03\x04".to_vec();
+    archive.resize(12 * 1024 * 1024, 7);
+    let form = Form::new().part("file", Part::bytes(archive.clone()).file_name("call.wav"));
+    for answer in [
+        bench.upload_raw(archive).await,
+        bench.upload_form(form).await,
+    ] {
+        assert_eq!(answer.problem(415), "unsupported_media_type");
+    }
+    assert_eq!(bench.uploads().await, []);
+    bench.finish().await;
+}
+
+#[tokio::test]
 async fn a_file_name_does_no_harm() {
     let bench = Bench::start().await;
     let long = format!("{}.wav", "a".repeat(10_000));

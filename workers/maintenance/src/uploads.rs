@@ -48,7 +48,8 @@ pub async fn sweep(
     }
 }
 
-/// Removes some; one that fails stays for the next sweep and holds no other up.
+/// Removes some; one that fails stays for the next sweep and holds no other up. While the store is
+/// down, none is tried after the first: each would wait for its time-out.
 async fn remove_some(db: &Db, store: &ObjectStore) -> anyhow::Result<u64> {
     let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
     let mut removed = 0;
@@ -59,8 +60,12 @@ async fn remove_some(db: &Db, store: &ObjectStore) -> anyhow::Result<u64> {
                 removed += 1;
             }
             Err(error) => {
+                let is_down = matches!(error, StoreError::Unavailable(_));
                 let error = format!("{:#}", anyhow::Error::from(error));
                 tracing::warn!(upload_id = %upload.id, error, "not removed");
+                if is_down {
+                    break;
+                }
             }
         }
     }
