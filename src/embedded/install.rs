@@ -60,9 +60,17 @@ const SPEECH: Tool = Tool {
     any_python: false,
 };
 
-/// An installed speech-to-text server and the interpreter it was installed for.
+/// Synthesis of a long call for the soak test; what it does is in the folder of its requirements.
+const LONG_CALL: Tool = Tool {
+    name: "long-call",
+    title: "the voice of the long call (128 MB, 228 MB unpacked)",
+    requirements: include_str!("../../workers/all/samples/long-call/requirements.txt"),
+    any_python: false,
+};
+
+/// Installed Python packages and the interpreter they were installed for.
 #[derive(Debug, Clone)]
-pub struct SpeechInstall {
+pub struct PythonInstall {
     pub python: PathBuf,
     pub dir: PathBuf,
 }
@@ -80,10 +88,19 @@ pub async fn postgres(tools_dir: &Path) -> Result<PathBuf> {
 }
 
 /// The speech-to-text server, installed if it is not.
-pub async fn speech(tools_dir: &Path) -> Result<SpeechInstall> {
-    let python = python().await?;
-    let dir = install_for(tools_dir, &SPEECH, &python.tag).await?;
-    Ok(SpeechInstall {
+pub async fn speech(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &SPEECH).await
+}
+
+/// What makes the long call, installed if it is not.
+pub async fn long_call(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &LONG_CALL).await
+}
+
+async fn packages(tools_dir: &Path, tool: &Tool) -> Result<PythonInstall> {
+    let python = python(tool).await?;
+    let dir = install_for(tools_dir, tool, &python.tag).await?;
+    Ok(PythonInstall {
         python: python.path,
         dir,
     })
@@ -188,7 +205,7 @@ struct Python {
     tag: String,
 }
 
-async fn python() -> Result<Python> {
+async fn python(tool: &Tool) -> Result<Python> {
     let script = "import sys; print(sys.executable); print('cp%d%d' % sys.version_info[:2])";
     let output = run(Command::new("python3").args(["-c", script])).await?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -198,7 +215,7 @@ async fn python() -> Result<Python> {
             tag: tag.to_owned(),
         }),
         _ => Err(Error::Install {
-            tool: SPEECH.name,
+            tool: tool.name,
             detail: format!(
                 "python3 must be CPython 3.11, 3.12 or 3.13, and is {:?}",
                 text.trim()

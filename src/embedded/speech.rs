@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::child::{Account, Child, Environment, Spec, StopSignal};
 use super::error::{Error, Result};
-use super::install::SpeechInstall;
+use super::install::PythonInstall;
 use super::{ports, probe};
 
 const NAME: &str = "speech server";
@@ -28,7 +28,7 @@ const SAMPLE_RATE_HZ: u32 = 16_000;
 
 #[derive(Debug, Clone)]
 pub struct SpeechOptions {
-    pub install: SpeechInstall,
+    pub install: PythonInstall,
     pub pid_file: PathBuf,
     /// The port to try first.
     pub port: Option<u16>,
