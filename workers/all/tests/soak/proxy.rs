@@ -31,6 +31,7 @@ struct Upstream {
 impl CountingProxy {
     /// A proxy in front of the server at `url`.
     pub async fn before(url: &str) -> Self {
+        aftercall::lifecycle::install_tls();
         let sent = Arc::new(Mutex::new(Vec::new()));
         let upstream = Upstream {
             http: reqwest::Client::new(),
