@@ -45,7 +45,7 @@ soak: build ## Measure long recordings, large uploads and memory
 	@echo "building the tests"
 	@cargo nextest run $(CARGO) --no-run
 	@echo "starting the servers and measuring, which takes a while"
-	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only
+	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only -E 'binary(soak)'
 
 check: ## Check format, lints, documentation and dependencies
 	@.ci/tools cmake cargo-deny

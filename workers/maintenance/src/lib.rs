@@ -29,6 +29,7 @@ pub use file_dead_letter::FileDeadLetter;
 pub use outbox::relay;
 pub use reconcile::reconcile;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aftercall::bus::{Bus, Parameters};
@@ -40,6 +41,7 @@ use aftercall::telemetry::PrometheusHandle;
 use aftercall::worker::{Settings, Worker};
 use futures::FutureExt;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use jobs::Job;
@@ -84,8 +86,9 @@ pub async fn start(
     let bus = Bus::connect(&config.nats, "maintenance").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
     let tracker = TaskTracker::new();
+    let turns = Arc::new(Semaphore::new(jobs::AT_ONCE));
     for job in jobs(&config.maintenance, &db, &bus, &store) {
-        tracker.spawn(job.repeat(db.clone(), shutdown.soft().clone()));
+        tracker.spawn(job.repeat(db.clone(), Arc::clone(&turns), shutdown.soft().clone()));
     }
     tracker.close();
     Worker::new(Settings {

@@ -40,7 +40,8 @@ async fn measure(bytes: u32) -> u64 {
 
     let began = Instant::now();
     let url = pipeline.ingress.url();
-    let answer = reqwest::Client::new()
+    let answer = aftercall::providers::http_client()
+        .expect("a client")
         .post(format!("{url}/api/v1/sessions/{session}/upload-recording"))
         .bearer_auth(pipeline.token.expose_secret())
         .header(CONTENT_TYPE, "audio/wav")

@@ -34,7 +34,7 @@ impl CountingProxy {
         aftercall::lifecycle::install_tls();
         let sent = Arc::new(Mutex::new(Vec::new()));
         let upstream = Upstream {
-            http: reqwest::Client::new(),
+            http: aftercall::providers::http_client().expect("a client"),
             url: url.trim_end_matches('/').to_owned(),
             sent: Arc::clone(&sent),
         };
