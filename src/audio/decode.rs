@@ -3,6 +3,7 @@
 use std::io;
 
 use symphonia::core::audio::GenericAudioBufferRef;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error as SymphoniaError;
@@ -19,6 +20,8 @@ const MAX_READ_ERRORS: u32 = 32;
 /// Packets that do not decode become silence, so that what follows keeps its time; no more than
 /// this at once, because their length is only a claim.
 const MAX_GAP_SECONDS: f64 = 60.0;
+/// What Opus decodes to (RFC 6716, section 2).
+const OPUS_RATE_HZ: u32 = 48_000;
 /// Sample rates outside are nonsense in a header, not sound.
 const SAMPLE_RATES_HZ: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
@@ -216,7 +219,12 @@ impl AudioTrack {
             else {
                 continue;
             };
-            match codecs.make_audio_decoder(params, &AudioDecoderOptions::default()) {
+            let mut params = params.clone();
+            if params.codec == CODEC_ID_OPUS {
+                // Some containers tell the rate before encoding, which libopus may not know.
+                params.with_sample_rate(OPUS_RATE_HZ);
+            }
+            match codecs.make_audio_decoder(&params, &AudioDecoderOptions::default()) {
                 Ok(codec) => {
                     return Ok(Self {
                         id: track.id,
@@ -256,10 +264,10 @@ fn end_of_file(error: io::Error) -> Result<Option<usize>, AudioError> {
 }
 
 /// MP3 files that were joined keep the first one's frame count, and the reader trims all that
-/// comes after it. A packet that would vanish whole is kept; the padding lost is under 30 ms.
+/// comes after it. A packet that would vanish whole is kept: at worst one packet of padding, under
+/// 80 ms, is heard too.
 fn untrimmed(kind: MediaKind, mut packet: Packet) -> Packet {
-    if kind == MediaKind::Mp3 && packet.dur == Duration::ZERO && packet.pts > Timestamp::ZERO {
-        packet.dur = packet.trim_end;
+    if kind == MediaKind::Mp3 && packet.pts > Timestamp::ZERO && packet.trim_end >= packet.dur {
         packet.trim_end = Duration::ZERO;
     }
     packet

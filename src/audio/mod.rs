@@ -10,6 +10,8 @@
 mod decode;
 mod probe;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Block, Decoder};
 pub use probe::{DEFAULT_MAX_LENGTH, Probe, probe};

@@ -45,7 +45,7 @@ impl Container {
 
 fn open_as(
     kind: MediaKind,
-    source: impl Source,
+    mut source: impl Source,
     len: u64,
 ) -> Result<Box<dyn FormatReader>, SymphoniaError> {
     let options = FormatOptions::default();
@@ -59,18 +59,55 @@ fn open_as(
         )?),
         MediaKind::Flac => Box::new(FlacReader::try_new(stream(Plain { source, len }), options)?),
         MediaKind::Ogg => Box::new(OggReader::try_new(stream(Plain { source, len }), options)?),
+        // A seekable file whose media data is cut off is refused by the reader.
+        MediaKind::Mp4 if is_cut_off_mp4(&mut source, len)? => Box::new(IsoMp4Reader::try_new(
+            stream(ReadOnlySource::new(source)),
+            options,
+        )?),
         MediaKind::Mp4 => Box::new(IsoMp4Reader::try_new(
             stream(Plain { source, len }),
             options,
         )?),
-        MediaKind::Webm | MediaKind::Matroska => {
-            Box::new(MkvReader::try_new(stream(Plain { source, len }), options)?)
-        }
+        // A seekable file that is shorter than its header says is refused by the reader.
+        MediaKind::Webm | MediaKind::Matroska => Box::new(MkvReader::try_new(
+            stream(ReadOnlySource::new(source)),
+            options,
+        )?),
     })
 }
 
 fn stream(source: impl MediaSource + 'static) -> MediaSourceStream<'static> {
     MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default())
+}
+
+/// Whether the first box with media data claims more than the file holds; leaves the source at its
+/// start. Boxes as in ISO/IEC 14496-12, section 4.2.
+fn is_cut_off_mp4(source: &mut impl Source, len: u64) -> io::Result<bool> {
+    /// Before the media data stand a file type, an index and perhaps a filler or two.
+    const MAX_BOXES: u32 = 64;
+    let mut start = 0;
+    let mut cut_off = false;
+    for _ in 0..MAX_BOXES {
+        if start + 16 > len {
+            break;
+        }
+        source.seek(SeekFrom::Start(start))?;
+        let mut header = [0; 16];
+        source.read_exact(&mut header)?;
+        let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = header;
+        let size = match u32::from_be_bytes([a, b, c, d]) {
+            0 => break,
+            1 => u64::from_be_bytes(*header.last_chunk().expect("16 bytes hold 8")),
+            size => u64::from(size),
+        };
+        start = start.saturating_add(size.max(8));
+        if kind == *b"mdat" {
+            cut_off = start > len;
+            break;
+        }
+    }
+    source.seek(SeekFrom::Start(0))?;
+    Ok(cut_off)
 }
 
 /// A header that ends early or contradicts itself is no audio; anything else is the disk's fault.

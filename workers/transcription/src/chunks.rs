@@ -185,3 +185,89 @@ impl Channel {
 fn frame_ms(frame: usize) -> i64 {
     i64::try_from(frame).expect("frames fit") * FRAME_MS
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Ten seconds at 8 kHz, each channel from a function of the frame's number.
+    fn recording(channels: &[fn(u32) -> i16]) -> Chunks {
+        let spec = hound::WavSpec {
+            channels: u16::try_from(channels.len()).expect("few channels"),
+            sample_rate: 8_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut file = Cursor::new(Vec::new());
+        let mut writer = hound::WavWriter::new(&mut file, spec).unwrap();
+        for frame in 0..80_000 {
+            for channel in channels {
+                writer.write_sample(channel(frame)).unwrap();
+            }
+        }
+        writer.finalize().unwrap();
+        Chunks::new(Decoder::open(Cursor::new(file.into_inner())).unwrap())
+    }
+
+    fn silence(_: u32) -> i16 {
+        0
+    }
+
+    /// A buzz at 120 Hz with the overtones of a vowel, from the third to the fifth second.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a small sum"
+    )]
+    fn vowel(frame: u32) -> i16 {
+        if !(16_000..40_000).contains(&frame) {
+            return 0;
+        }
+        let time = frame as f32 / 8_000.0;
+        let formants = |hz: f32| (1.0 / (1.0 + ((hz - 700.0) / 200.0).powi(2))) + 0.2;
+        let buzz: f32 = (1_u8..25)
+            .map(|n| f32::from(n) * (120.0 + 6.0 * (4.0 * time).sin()))
+            .map(|hz| formants(hz) * (std::f32::consts::TAU * hz * time).sin())
+            .sum();
+        let syllables = 0.6 + 0.4 * (std::f32::consts::TAU * 4.0 * time).sin();
+        (buzz * syllables * 2_000.0) as i16
+    }
+
+    #[test]
+    fn silence_gives_no_chunk_and_its_length() {
+        let mut chunks = recording(&[silence, silence]);
+        assert!(chunks.next().is_none());
+        assert_eq!(chunks.decoded_ms(), 10_000);
+        assert_eq!(chunks.distinct_channels(), 2);
+    }
+
+    #[test]
+    fn the_same_file_gives_the_same_chunks_within_the_recording() {
+        let cut = || -> Vec<Chunk> { recording(&[silence, vowel]).map(Result::unwrap).collect() };
+        let chunks = cut();
+        assert!(!chunks.is_empty());
+        assert_eq!(chunks, cut());
+        for (index, chunk) in (0..).zip(&chunks) {
+            assert_eq!((chunk.channel, chunk.index), (1, index));
+            assert!(chunk.start_ms <= chunk.speech_start_ms);
+            assert!(chunk.speech_end_ms <= chunk.end_ms);
+            assert!((1_700..5_300).contains(&chunk.start_ms) && chunk.end_ms < 5_300);
+            let samples = usize::try_from((chunk.end_ms - chunk.start_ms) * 16).unwrap();
+            assert_eq!(chunk.samples.len(), samples);
+        }
+    }
+
+    #[test]
+    fn one_microphone_on_two_channels_is_heard_once() {
+        let mut chunks = recording(&[vowel, vowel]);
+        let channels: Vec<u16> = chunks
+            .by_ref()
+            .map(|chunk| chunk.unwrap().channel)
+            .collect();
+        assert!(!channels.is_empty());
+        assert!(channels.iter().all(|&channel| channel == 0), "{channels:?}");
+        assert_eq!(chunks.distinct_channels(), 1);
+    }
+}

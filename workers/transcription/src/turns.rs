@@ -135,3 +135,138 @@ impl OpenTurn {
 fn length_ms(ms: i64) -> f64 {
     ms as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(channel: u16, start_ms: i64, end_ms: i64, text: &str) -> HeardChunk {
+        HeardChunk {
+            channel,
+            start_ms: start_ms - 160,
+            speech_start_ms: start_ms,
+            speech_end_ms: end_ms,
+            heard: Transcription {
+                text: text.to_owned(),
+                ..Transcription::default()
+            },
+        }
+    }
+
+    fn turns(channels: u16, chunks: Vec<HeardChunk>) -> Vec<Turn> {
+        build_turns(RecordingId::generate(), channels, chunks)
+    }
+
+    fn texts(turns: &[Turn]) -> Vec<&str> {
+        turns.iter().map(|turn| turn.text.as_str()).collect()
+    }
+
+    #[test]
+    fn two_channels_are_two_speakers_in_the_order_of_their_start() {
+        let found = turns(
+            2,
+            vec![
+                chunk(1, 3_000, 5_000, "Hello."),
+                chunk(0, 200, 2_500, "Good morning."),
+            ],
+        );
+        assert_eq!(texts(&found), ["Good morning.", "Hello."]);
+        let [first, second] = &found[..] else {
+            panic!("two turns, not {}", found.len())
+        };
+        assert_eq!((first.index, first.speaker.as_str()), (0, "speaker_0"));
+        assert_eq!((second.index, second.speaker.as_str()), (1, "speaker_1"));
+        assert_eq!((second.start_ms, second.end_ms), (3_000, 5_000));
+    }
+
+    #[test]
+    fn one_channel_is_unknown() {
+        let found = turns(1, vec![chunk(0, 200, 900, "Hm.")]);
+        assert_eq!(found[0].speaker, "unknown");
+    }
+
+    #[test]
+    fn a_short_pause_goes_on_and_a_long_one_ends_a_turn() {
+        let found = turns(
+            1,
+            vec![
+                chunk(0, 0, 1_000, "One"),
+                chunk(0, 1_000 + TURN_PAUSE_MS - 1, 4_000, "two."),
+                chunk(0, 4_000 + TURN_PAUSE_MS, 7_000, "Three."),
+            ],
+        );
+        assert_eq!(texts(&found), ["One two.", "Three."]);
+        assert_eq!((found[0].start_ms, found[0].end_ms), (0, 4_000));
+    }
+
+    #[test]
+    fn who_starts_in_between_ends_a_turn_also_when_speaking_over_it() {
+        let found = turns(
+            2,
+            vec![
+                chunk(0, 0, 2_000, "So I"),
+                chunk(1, 1_500, 2_300, "Yes?"),
+                chunk(0, 2_600, 4_000, "went there."),
+            ],
+        );
+        assert_eq!(texts(&found), ["So I", "Yes?", "went there."]);
+    }
+
+    #[test]
+    fn what_holds_no_words_vanishes_and_ends_nothing() {
+        let found = turns(
+            2,
+            vec![
+                chunk(0, 0, 1_000, "One"),
+                chunk(1, 900, 1_200, " ... "),
+                chunk(0, 1_600, 2_000, "two."),
+                chunk(1, 5_000, 5_400, ""),
+            ],
+        );
+        assert_eq!(texts(&found), ["One two."]);
+        assert!(turns(2, Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn words_that_the_engine_itself_doubts_are_dropped_only_then() {
+        let with = |no_speech_probability, confidence| {
+            let mut doubtful = chunk(0, 0, 500, "Thank you.");
+            doubtful.heard.no_speech_probability = no_speech_probability;
+            doubtful.heard.confidence = confidence;
+            turns(1, vec![doubtful]).len()
+        };
+        assert_eq!(with(Some(0.9), Some(0.2)), 0);
+        assert_eq!(with(Some(0.9), Some(0.9)), 1);
+        assert_eq!(with(Some(0.1), Some(0.2)), 1);
+        assert_eq!(with(None, None), 1);
+    }
+
+    #[test]
+    fn words_are_moved_to_the_time_of_the_recording() {
+        let mut first = chunk(0, 1_160, 2_000, "Hi there");
+        first.heard.words = Some(vec![Word {
+            text: "Hi".to_owned(),
+            start_ms: 200,
+            end_ms: 400,
+            confidence: Some(0.5),
+        }]);
+        let without = chunk(0, 2_600, 3_000, "you");
+        let words = turns(1, vec![first.clone()])[0]
+            .words
+            .clone()
+            .expect("words");
+        assert_eq!((words[0].start_ms, words[0].end_ms), (1_200, 1_400));
+        assert_eq!(turns(1, vec![first, without])[0].words, None);
+    }
+
+    #[test]
+    fn confidence_is_weighted_by_length() {
+        let mut long = chunk(0, 0, 3_000, "Long");
+        long.heard.confidence = Some(0.8);
+        let mut short = chunk(0, 3_500, 4_500, "short");
+        short.heard.confidence = Some(0.4);
+        let unrated = chunk(0, 5_000, 6_000, "unrated.");
+        let found = turns(1, vec![long, short, unrated]);
+        assert!((found[0].confidence.expect("confidence") - 0.7).abs() < 1e-9);
+    }
+}
