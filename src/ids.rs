@@ -66,8 +66,18 @@ typed_id! {
     AccountId;
     /// A person who signs in.
     UserId;
+    /// A sign-in of a person; ends with a logout.
+    SignInId;
+    /// A key of an agent or a program.
+    ApiKeyId;
     /// The person in a session.
     CustomerId;
+    /// A business that an account answers for.
+    ClientId;
+    /// An erasure of a session or a customer.
+    ErasureId;
+    /// An entry of the audit log.
+    AuditId;
     /// A conversation.
     SessionId;
     /// One uploaded recording of a session.

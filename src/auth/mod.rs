@@ -8,8 +8,12 @@
 
 mod keys;
 mod password;
+mod role;
+mod secret_key;
 mod token;
 
 pub use keys::KeyError;
 pub use password::{PasswordError, Passwords};
+pub use role::{Role, UnknownRole};
+pub use secret_key::SecretKey;
 pub use token::{Issued, TokenError, Tokens};

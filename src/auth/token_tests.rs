@@ -22,6 +22,7 @@ fn settings(dir: &TempDir) -> config::Auth {
         token_lifetime: Duration::from_mins(1),
         registration: Registration::Open,
         password_min_length: 8,
+        secret_key: "a secret of a test".into(),
     }
 }
 

@@ -54,6 +54,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("REGISTRATION", "open"),
     ("REQUEST_TIMEOUT_SECONDS", "30"),
     ("S3_BUCKET", "aftercall"),
+    ("SECRET_KEY", "aftercall development secret"),
     ("TRANSCRIPTION_API_KEY", ""),
     ("TRANSCRIPTION_BASE_URL", ""),
     ("TRANSCRIPTION_LANGUAGE", ""),
@@ -129,10 +130,14 @@ impl Env {
             .filter(|value| !value.is_empty())
     }
 
+    /// The default of a variable that has one.
+    pub fn default_of(name: &'static str) -> Option<&'static str> {
+        Some(default_of(name)).filter(|default| !default.is_empty())
+    }
+
     /// The value of a variable, or its default, or `None` where neither is.
     pub fn optional(&self, name: &'static str) -> Option<String> {
-        let default = Some(default_of(name)).filter(|default| !default.is_empty());
-        self.set(name).or(default).map(str::to_owned)
+        self.set(name).or(Self::default_of(name)).map(str::to_owned)
     }
 
     /// The value of a variable or its default.

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use secrecy::SecretString;
 
-use super::{ConfigError, Env};
+use super::{ConfigError, Env, Environment, Process};
+
+/// Shortest `SECRET_KEY` that production takes.
+const SECRET_KEY_MIN_BYTES: usize = 32;
 
 /// How the ingress serves.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct Auth {
     pub registration: Registration,
     /// In characters; holds when a password is set, never at login.
     pub password_min_length: usize,
+    /// Keys the hashes of API keys, refresh tokens and what else is kept hashed.
+    pub secret_key: SecretString,
 }
 
 /// How sessions behave.
@@ -86,6 +92,7 @@ impl Auth {
                 ],
             )?,
             password_min_length: env.parsed("PASSWORD_MIN_LENGTH", "a number of characters")?,
+            secret_key: secret_key(env)?,
         })
     }
 }
@@ -96,6 +103,21 @@ impl Sessions {
             auto_complete: env.flag("AUTO_COMPLETE")?,
         })
     }
+}
+
+/// The default is known to everybody, so production refuses it, and what is short can be guessed.
+fn secret_key(env: &Env) -> Result<SecretString, ConfigError> {
+    let name = "SECRET_KEY";
+    let set = env
+        .set(name)
+        .is_some_and(|key| key.len() >= SECRET_KEY_MIN_BYTES && Some(key) != Env::default_of(name));
+    if Process::read(env)?.environment == Environment::Production && !set {
+        return Err(ConfigError::Wrong {
+            name,
+            expected: format!("a secret of at least {SECRET_KEY_MIN_BYTES} bytes in production"),
+        });
+    }
+    env.secret(name)
 }
 
 fn origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {

@@ -132,7 +132,7 @@ async fn a_user_sees_only_their_own() {
     let harness = Harness::start().await;
     let (mine, theirs) = (seed::session(&harness).await, seed::session(&harness).await);
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(mine.user_id))
+        .begin(Process::Ingress, Principal::user(mine.user_id))
         .await;
     let listed = sessions::list(&mut tx, None, None, 10)
         .await
@@ -154,7 +154,7 @@ async fn a_user_sees_only_their_own() {
             .is_none()
     );
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(UserId::generate()))
+        .begin(Process::Ingress, Principal::user(UserId::generate()))
         .await;
     assert!(
         sessions::get(&mut tx, mine.session_id)

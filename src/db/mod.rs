@@ -7,6 +7,7 @@
 //! which sets role and principal; row-level security does the rest.
 
 pub mod analyses;
+pub mod audit;
 pub mod dead_letters;
 pub mod deliveries;
 pub mod idempotency;
@@ -26,17 +27,48 @@ use std::ops::{Deref, DerefMut};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
 
-use crate::ids::UserId;
+use crate::auth::Role;
+use crate::ids::{AccountId, ApiKeyId, ClientId, SignInId, UserId};
+
+/// SQLSTATE of a principal that may not act (`invalid_authorization_specification`).
+pub const NOBODY: &str = "28000";
+/// SQLSTATE of an account that was picked and is not the principal's (`no_data_found`).
+pub const NOT_THEIR_ACCOUNT: &str = "P0002";
 
 /// On whose behalf a transaction runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// A signed-in person.
-    User(UserId),
+    User(SignedIn),
+    /// An API key: acts as its maker within the key's account.
+    Key(ApiKeyId),
     /// A worker, in its own database role.
     Worker(WorkerRole),
-    /// Nobody is known yet: register and login. Reaches only `auth_…` functions.
+    /// Nobody is known yet: register, login, refresh, the look-up of a key. Reaches only `auth_…`
+    /// functions.
     Auth,
+}
+
+/// A signed-in person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    pub user_id: UserId,
+    /// What a logout ends. Without it the person acts until deactivated.
+    pub sign_in: Option<SignInId>,
+    /// The account that was picked, of those the person sees.
+    pub account: Option<AccountId>,
+}
+
+/// Who acts in a transaction, as Postgres said when it began.
+#[derive(Clone, Copy, Debug)]
+pub struct Acting {
+    pub user_id: UserId,
+    /// None for a key, which manages nobody.
+    pub role: Option<Role>,
+    /// What is made belongs to this account.
+    pub account_id: AccountId,
+    /// The client that a key is bound to.
+    pub client_id: Option<ClientId>,
 }
 
 /// The database role of a worker.
@@ -60,18 +92,13 @@ impl WorkerRole {
 }
 
 impl Principal {
-    const fn database_role(self) -> &'static str {
-        match self {
-            Self::User(_) | Self::Auth => "aftercall_api",
-            Self::Worker(role) => role.database_role(),
-        }
-    }
-
-    fn user(self) -> String {
-        match self {
-            Self::User(id) => id.to_string(),
-            Self::Worker(_) | Self::Auth => String::new(),
-        }
+    /// A person, whatever they signed in with.
+    pub const fn user(user_id: UserId) -> Self {
+        Self::User(SignedIn {
+            user_id,
+            sign_in: None,
+            account: None,
+        })
     }
 }
 
@@ -95,17 +122,17 @@ impl Db {
     /// Begins a transaction on behalf of `principal`.
     ///
     /// Role and principal are set by a statement of their own: inside `BEGIN` a failure would
-    /// poison the pooled connection. Both end with the transaction.
+    /// poison the pooled connection. Both end with the transaction. Whoever may not act any more
+    /// (deactivated, signed out, revoked) gets a database error with the code [`NOBODY`].
     pub async fn begin(&self, principal: Principal) -> Result<Tx, sqlx::Error> {
         let mut inner = self.pool.begin().await?;
-        sqlx::query!(
-            "select set_config('role', $1, true) as role, set_config('app.user', $2, true) as user",
-            principal.database_role(),
-            principal.user(),
-        )
-        .fetch_one(&mut *inner)
-        .await?;
-        Ok(Tx { inner })
+        let acting = match principal {
+            Principal::User(person) => Some(act_as(&mut inner, Some(person), None).await?),
+            Principal::Key(key) => Some(act_as(&mut inner, None, Some(key)).await?),
+            Principal::Worker(role) => take_role(&mut inner, role.database_role()).await?,
+            Principal::Auth => take_role(&mut inner, "aftercall_api").await?,
+        };
+        Ok(Tx { inner, acting })
     }
 
     /// Whether Postgres answers; touches no table.
@@ -131,9 +158,16 @@ impl Db {
 #[derive(Debug)]
 pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
+    acting: Option<Acting>,
 }
 
 impl Tx {
+    /// Who acts. Only a person or a key does: neither a worker nor [`Principal::Auth`].
+    pub fn acting(&self) -> Acting {
+        self.acting
+            .expect("the transaction of a person or a key was begun")
+    }
+
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         self.inner.commit().await
     }
@@ -151,6 +185,38 @@ impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
+}
+
+async fn take_role(inner: &mut PgConnection, role: &str) -> Result<Option<Acting>, sqlx::Error> {
+    sqlx::query!("select set_config('role', $1, true) as role", role)
+        .fetch_one(inner)
+        .await
+        .map(|_| None)
+}
+
+async fn act_as(
+    inner: &mut PgConnection,
+    person: Option<SignedIn>,
+    key: Option<ApiKeyId>,
+) -> Result<Acting, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select user_id as "user_id!: UserId", role, account_id as "account_id!: AccountId",
+            client_id as "client_id: ClientId"
+        from act_as($1, $2, $3, $4)"#,
+        person.map(|person| person.user_id.0),
+        person.and_then(|person| person.sign_in).map(|id| id.0),
+        key.map(|key| key.0),
+        person.and_then(|person| person.account).map(|id| id.0),
+    )
+    .fetch_one(inner)
+    .await?;
+    let role = row.role.as_deref().map(str::parse).transpose();
+    Ok(Acting {
+        user_id: row.user_id,
+        role: role.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        account_id: row.account_id,
+        client_id: row.client_id,
+    })
 }
 
 #[cfg(all(test, feature = "embedded"))]

@@ -78,7 +78,7 @@ fn story(session_id: SessionId, recording_id: RecordingId) -> Vec<Fact> {
 
 async fn record(harness: &Harness, seeded: Seeded, facts: &[Fact]) -> SessionState {
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let session = timeline::lock(&mut tx, seeded.session_id)
         .await
@@ -136,7 +136,7 @@ async fn facts_recorded_at_the_same_time_take_places_without_gap() {
         .map(|fact| record(&harness, seeded, std::slice::from_ref(fact)));
     futures::future::join_all(all).await;
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let entries = timeline::after(&mut tx, seeded.session_id, 0, 100)
         .await

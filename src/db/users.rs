@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Tx;
+use crate::auth::Role;
 use crate::ids::{AccountId, UserId};
 
 /// A person, as they see themselves.
@@ -13,11 +14,44 @@ pub struct User {
     pub account_id: AccountId,
     pub email: String,
     pub name: String,
-    pub role: String,
+    pub role: Role,
     pub clinic_id: Option<AccountId>,
     pub is_active: bool,
     pub oauth_provider: Option<String>,
     pub created_at: Timestamp,
+}
+
+struct Row {
+    id: UserId,
+    account_id: AccountId,
+    email: String,
+    name: String,
+    role: String,
+    clinic_id: Option<AccountId>,
+    is_active: bool,
+    oauth_provider: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+impl TryFrom<Row> for User {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id,
+            account_id: row.account_id,
+            email: row.email,
+            name: row.name,
+            role: row
+                .role
+                .parse()
+                .map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+            clinic_id: row.clinic_id,
+            is_active: row.is_active,
+            oauth_provider: row.oauth_provider,
+            created_at: row.created_at.into(),
+        })
+    }
 }
 
 /// What a login is checked against.
@@ -67,13 +101,14 @@ pub async fn find_login(tx: &mut Tx, email: &str) -> Result<Option<Login>, sqlx:
 
 /// A user whom the principal may see.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error> {
-    sqlx::query_as!(
-        User,
+    let row = sqlx::query_as!(
+        Row,
         r#"select id as "id: UserId", account_id as "account_id: AccountId", email, name, role,
             clinic_id as "clinic_id: AccountId", is_active, oauth_provider, created_at
         from users where id = $1"#,
         id.0,
     )
     .fetch_optional(&mut **tx)
-    .await
+    .await?;
+    row.map(User::try_from).transpose()
 }

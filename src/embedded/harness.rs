@@ -199,7 +199,7 @@ impl Harness {
     /// A session as its owner sees it.
     pub async fn session(&self, seeded: Seeded) -> Session {
         let mut tx = self
-            .begin(Process::Ingress, Principal::User(seeded.user_id))
+            .begin(Process::Ingress, Principal::user(seeded.user_id))
             .await;
         sessions::get(&mut tx, seeded.session_id)
             .await
@@ -210,7 +210,7 @@ impl Harness {
     /// The types on a session's timeline, in order.
     pub async fn timeline(&self, seeded: Seeded) -> Vec<String> {
         let mut tx = self
-            .begin(Process::Ingress, Principal::User(seeded.user_id))
+            .begin(Process::Ingress, Principal::user(seeded.user_id))
             .await;
         let entries = timeline::after(&mut tx, seeded.session_id, 0, 1_000)
             .await

@@ -49,7 +49,7 @@ pub async fn session(harness: &Harness) -> Seeded {
         ..sessions::Draft::default()
     };
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(user_id))
+        .begin(Process::Ingress, Principal::user(user_id))
         .await;
     sessions::insert(&mut tx, session_id, &draft)
         .await
@@ -78,7 +78,7 @@ pub async fn recording(
 ) -> RecordingUploaded {
     let recording_id = RecordingId::generate();
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let session = timeline::lock(&mut tx, seeded.session_id)
         .await

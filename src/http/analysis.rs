@@ -11,8 +11,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
+use super::caller::Caller;
 use super::commit::{commit, stage};
-use super::extract::{Answer, Caller, Id, IdempotencyKey, Params, Trace};
+use super::extract::{Answer, Id, IdempotencyKey, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::problem::{ApiError, Problem};
 use super::retry::retry_transcriptions;

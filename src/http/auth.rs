@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::extract::{Answer, Body, Caller, MAX_JSON_BYTES};
+use super::caller::Caller;
+use super::extract::{Answer, Body, MAX_JSON_BYTES};
 use super::problem::{ApiError, FieldError};
+use crate::auth::Role;
 use crate::config;
 use crate::db::{Principal, users};
 use crate::ids::{AccountId, UserId};
@@ -68,8 +70,7 @@ pub struct User {
     id: UserId,
     email: String,
     name: String,
-    /// `counselor`, `manager` or `admin`.
-    role: String,
+    role: Role,
     clinic_id: Option<AccountId>,
     is_active: bool,
     oauth_provider: Option<String>,
@@ -77,7 +78,7 @@ pub struct User {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SignedIn {
+pub struct SignedInUser {
     access_token: String,
     /// Always `bearer`.
     token_type: &'static str,
@@ -88,12 +89,12 @@ pub struct SignedIn {
 
 /// Register.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = Registration,
-    responses((status = 201, body = SignedIn), (status = 403, description = "Registration is closed"),
+    responses((status = 201, body = SignedInUser), (status = 403, description = "Registration is closed"),
         (status = 409, description = "The e-mail address is taken")))]
 pub async fn register(
     State(state): State<AppState>,
     Body { value, .. }: Body<Registration>,
-) -> Result<(StatusCode, Json<SignedIn>), ApiError> {
+) -> Result<(StatusCode, Json<SignedInUser>), ApiError> {
     if state.config.auth.registration == config::Registration::Closed {
         let detail = "registration is closed".to_owned();
         return Err(ApiError::Forbidden {
@@ -132,12 +133,12 @@ pub async fn register(
 #[utoipa::path(post, path = "/auth/login", tag = "auth",
     request_body(content((Login = "application/json"),
         (PasswordForm = "application/x-www-form-urlencoded"))),
-    responses((status = 200, body = SignedIn),
+    responses((status = 200, body = SignedInUser),
         (status = 401, description = "The e-mail address or the password is wrong")))]
 pub async fn login(
     State(state): State<AppState>,
     Credentials(given): Credentials,
-) -> Answer<SignedIn> {
+) -> Answer<SignedInUser> {
     let mut tx = state.db.begin(Principal::Auth).await?;
     let known = users::find_login(&mut tx, given.email.trim()).await?;
     tx.commit().await?;
@@ -219,15 +220,15 @@ impl From<users::User> for User {
 
 /// A user who is gone or inactive sees nothing, not even themselves.
 async fn find(state: &AppState, id: UserId) -> Result<User, ApiError> {
-    let mut tx = state.db.begin(Principal::User(id)).await?;
+    let mut tx = state.db.begin(Principal::user(id)).await?;
     let user = users::get(&mut tx, id).await?;
     tx.commit().await?;
     user.map(User::from).ok_or(ApiError::Unauthorized)
 }
 
-fn sign_in(state: &AppState, user: User) -> Json<SignedIn> {
+fn sign_in(state: &AppState, user: User) -> Json<SignedInUser> {
     let issued = state.auth.tokens.issue(user.id);
-    Json(SignedIn {
+    Json(SignedInUser {
         access_token: issued.token,
         token_type: "bearer",
         expires_in: issued.expires_in,

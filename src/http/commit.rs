@@ -7,7 +7,8 @@ use crate::events::{Fact, Message};
 use crate::ids::AccountId;
 
 use super::AppState;
-use super::extract::{Caller, Trace};
+use super::caller::Caller;
+use super::extract::Trace;
 use super::problem::ApiError;
 
 /// What the events of this process name as their source.

@@ -13,7 +13,8 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
-use super::extract::{Caller, Id, Params};
+use super::caller::Caller;
+use super::extract::{Id, Params};
 use super::problem::{ApiError, Problem};
 use super::sessions;
 use super::wakes::Wake;

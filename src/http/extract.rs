@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
@@ -12,47 +12,12 @@ use serde_json::Value;
 
 use super::AppState;
 use super::problem::{ApiError, FieldError};
-use crate::db::Principal;
-use crate::ids::UserId;
 use crate::telemetry::TraceContext;
 
 /// Largest JSON body in bytes.
 pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 /// Longest `Idempotency-Key` in bytes.
 const MAX_KEY_BYTES: usize = 255;
-
-/// The signed-in person, from `Authorization: Bearer`.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    pub user_id: UserId,
-}
-
-impl Caller {
-    pub const fn principal(self) -> Principal {
-        Principal::User(self.user_id)
-    }
-}
-
-impl FromRequestParts<AppState> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let user_id = state
-            .auth
-            .tokens
-            .verify(token)
-            .map_err(|_| ApiError::Unauthorized)?;
-        Ok(Self { user_id })
-    }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
-}
 
 /// Ids of the path; one that is malformed is a 400.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,9 @@
 //! document that tells nothing of our insides.
 
 mod analysis;
+mod audit;
 mod auth;
+pub mod caller;
 pub mod commit;
 mod docs;
 mod events;

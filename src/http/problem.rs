@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::timeline::RecordError;
+use crate::db::{NOBODY, NOT_THEIR_ACCOUNT};
 use crate::providers::object_store::StoreError;
 
 /// Seconds after which a caller may try again when something of ours is down.
@@ -128,6 +129,11 @@ impl ApiError {
         what: "this session",
     };
 
+    pub const ACCOUNT_NOT_FOUND: Self = Self::NotFound {
+        code: "account_not_found",
+        what: "this account",
+    };
+
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
@@ -210,6 +216,15 @@ impl From<sqlx::Error> for ApiError {
                     .is_some_and(|code| code.starts_with("57P") || code == "53300") =>
             {
                 Self::Unavailable(error.into())
+            }
+            // Deactivated, signed out or revoked since the credential was made.
+            sqlx::Error::Database(ref database) if database.code().as_deref() == Some(NOBODY) => {
+                Self::Unauthorized
+            }
+            sqlx::Error::Database(ref database)
+                if database.code().as_deref() == Some(NOT_THEIR_ACCOUNT) =>
+            {
+                Self::ACCOUNT_NOT_FOUND
             }
             _ => Self::Internal(error.into()),
         }

@@ -12,7 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::extract::{Answer, Caller, Id, Params};
+use super::caller::Caller;
+use super::extract::{Answer, Id, Params};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
 use super::ranges::{self, Wanted};

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::caller::Caller;
 use super::commit::{commit, stage};
-use super::extract::{Caller, Id, OptionalBody, Trace};
+use super::extract::{Id, OptionalBody, Trace};
 use super::problem::{ApiError, Problem};
 use super::sessions;
 use super::shapes::SessionShape;

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::wakes::Wakes;
-use crate::auth::{Passwords, Tokens};
+use crate::auth::{Passwords, SecretKey, Tokens};
 use crate::bus::Bus;
 use crate::config::{self, ConfigError, Env};
 use crate::db::Db;
@@ -49,6 +49,7 @@ pub struct Shared {
 pub struct Auth {
     pub tokens: Tokens,
     pub passwords: Passwords,
+    pub secret_key: SecretKey,
 }
 
 impl Deref for AppState {
@@ -87,6 +88,7 @@ pub async fn start(
     let auth = Auth {
         tokens: Tokens::load(&config.auth)?,
         passwords: Passwords::new(),
+        secret_key: SecretKey::new(config.auth.secret_key.clone()),
     };
     let wakes = Wakes::new();
     let tasks = TaskTracker::new();

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::AppState;
-use super::extract::{Caller, Id, Params};
+use super::caller::Caller;
+use super::extract::{Id, Params};
 use super::problem::{ApiError, Problem};
 use super::sessions;
 use crate::db::transcripts;

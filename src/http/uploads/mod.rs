@@ -22,8 +22,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::caller::Caller;
 use super::commit::{commit, stage};
-use super::extract::{Caller, Id, IdempotencyKey, Trace};
+use super::extract::{Id, IdempotencyKey, Trace};
 use super::problem::{ApiError, Problem};
 use super::sessions;
 use crate::db::{idempotency, recordings, transcripts, uploads};

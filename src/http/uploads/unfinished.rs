@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Target, again};
 use crate::db::uploads;
 use crate::http::AppState;
-use crate::http::extract::Caller;
+use crate::http::caller::Caller;
 use crate::http::problem::ApiError;
 use crate::ids::{AccountId, RecordingId, SessionId};
 use crate::providers::object_store::{PartTag, StoreError};

@@ -26,7 +26,7 @@ fn start(harness: &Harness) -> Running {
 
 async fn document(harness: &Harness, seeded: Seeded) -> Option<Analysis> {
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let document = analyses::newest_document(&mut tx, seeded.session_id)
         .await

@@ -18,7 +18,7 @@ const AGE: Duration = Duration::from_secs(900);
 /// Leaves an event in the outbox, as a command does whose publish failed.
 async fn leave_behind(harness: &Harness, seeded: Seeded) {
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let session = timeline::lock(&mut tx, seeded.session_id)
         .await

@@ -67,7 +67,7 @@ impl Bench {
     async fn begun(&self) -> Begun {
         let (id, recording_id) = (Uuid::now_v7(), RecordingId::generate());
         let key = format!("recordings/{recording_id}");
-        let user = Principal::User(self.seeded.user_id);
+        let user = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
         uploads::insert(
             &mut tx,
@@ -112,7 +112,7 @@ impl Bench {
             .store
             .complete(&upload.key, &upload.multipart_id, vec![tag.expect("sent")]);
         made.await.expect("made");
-        let user = Principal::User(self.seeded.user_id);
+        let user = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
         assert!(uploads::finish(&mut tx, upload.id).await.expect("a query"));
         tx.commit().await.expect("commit");

@@ -78,7 +78,7 @@ impl Bench {
     }
 
     async fn session(&self) -> sessions::Session {
-        let user = Principal::User(self.seeded.user_id);
+        let user = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
         let found = sessions::get(&mut tx, self.seeded.session_id).await;
         found.expect("a query").expect("a session")

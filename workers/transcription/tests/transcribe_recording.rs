@@ -79,7 +79,7 @@ impl Bench {
     }
 
     async fn transcript(&self) -> Option<Transcript> {
-        let principal = Principal::User(self.seeded.user_id);
+        let principal = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, principal).await;
         transcripts::get(&mut tx, self.seeded.session_id, None)
             .await

@@ -129,7 +129,7 @@ async fn a_redrive_lifts_the_failure_and_reaches_one_handler() {
         assert_eq!(redrive(&db, &harness.bus, id).await.unwrap(), count);
     }
     let mut tx = harness
-        .begin(Process::Ingress, Principal::User(seeded.user_id))
+        .begin(Process::Ingress, Principal::user(seeded.user_id))
         .await;
     let session = sessions::get(&mut tx, seeded.session_id)
         .await

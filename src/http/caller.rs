@@ -1,0 +1,100 @@
+//! Who makes a request.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+
+use super::AppState;
+use super::extract::Trace;
+use super::problem::ApiError;
+use crate::auth::Role;
+use crate::db::{Principal, SignedIn, Tx};
+use crate::ids::{AccountId, ApiKeyId, UserId};
+use crate::telemetry::TraceContext;
+
+/// A signed-in person or a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The person, or the maker of the key.
+    pub user_id: UserId,
+    principal: Principal,
+    /// When the credential ends.
+    pub expires_at: Option<Timestamp>,
+    pub address: Option<IpAddr>,
+    pub trace: TraceContext,
+}
+
+impl Caller {
+    pub const fn principal(&self) -> Principal {
+        self.principal
+    }
+
+    pub const fn key_id(&self) -> Option<ApiKeyId> {
+        match self.principal {
+            Principal::Key(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses with 403 whoever has a lesser role; keys manage nobody.
+pub fn require_role(tx: &Tx, least: Role) -> Result<(), ApiError> {
+    if tx.acting().role.is_some_and(|role| role >= least) {
+        return Ok(());
+    }
+    Err(ApiError::Forbidden {
+        code: "role_needed",
+        detail: format!("this needs the role {least}"),
+    })
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let account = picked_account(parts)?;
+        let Ok(Trace(trace)) = Trace::from_request_parts(parts, state).await;
+        let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
+        let user_id = state
+            .auth
+            .tokens
+            .verify(token)
+            .map_err(|_| ApiError::Unauthorized)?;
+        let person = SignedIn {
+            user_id,
+            sign_in: None,
+            account,
+        };
+        Ok(Self {
+            user_id,
+            principal: Principal::User(person),
+            expires_at: None,
+            address: None,
+            trace,
+        })
+    }
+}
+
+/// `?account_id=` on any route: which of their accounts the caller acts in.
+fn picked_account(parts: &Parts) -> Result<Option<AccountId>, ApiError> {
+    let query = parts.uri.query().unwrap_or_default();
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let Some((_, value)) = pairs.find(|(name, _)| name == "account_id") else {
+        return Ok(None);
+    };
+    value
+        .parse()
+        .map(Some)
+        .map_err(|_| ApiError::bad_request("malformed_id", "account_id is not a UUID"))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
