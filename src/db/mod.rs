@@ -31,9 +31,9 @@ use crate::auth::Role;
 use crate::ids::{AccountId, ApiKeyId, ClientId, SignInId, UserId};
 
 /// SQLSTATE of a principal that may not act (`invalid_authorization_specification`).
-pub const NOBODY: &str = "28000";
+const NOBODY: &str = "28000";
 /// SQLSTATE of an account that was picked and is not the principal's (`no_data_found`).
-pub const NOT_THEIR_ACCOUNT: &str = "P0002";
+const NOT_THEIR_ACCOUNT: &str = "P0002";
 
 /// On whose behalf a transaction runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Db {
     ///
     /// Role and principal are set by a statement of their own: inside `BEGIN` a failure would
     /// poison the pooled connection. Both end with the transaction. Whoever may not act any more
-    /// (deactivated, signed out, revoked) gets a database error with the code [`NOBODY`].
+    /// (deactivated, signed out, revoked) gets an error that [`is_nobody`].
     pub async fn begin(&self, principal: Principal) -> Result<Tx, sqlx::Error> {
         let mut inner = self.pool.begin().await?;
         let acting = match principal {
@@ -185,6 +185,21 @@ impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
+}
+
+/// Whether a transaction was refused because its principal may not act any more.
+pub fn is_nobody(error: &sqlx::Error) -> bool {
+    has_code(error, NOBODY)
+}
+
+/// Whether a transaction was refused because the account that was picked is not the principal's.
+pub fn is_not_their_account(error: &sqlx::Error) -> bool {
+    has_code(error, NOT_THEIR_ACCOUNT)
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    let database = error.as_database_error();
+    database.is_some_and(|error| error.code().as_deref() == Some(code))
 }
 
 async fn take_role(inner: &mut PgConnection, role: &str) -> Result<Option<Acting>, sqlx::Error> {

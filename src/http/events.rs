@@ -18,13 +18,15 @@ use super::extract::{Id, Params};
 use super::problem::{ApiError, Problem};
 use super::sessions;
 use super::wakes::Wake;
+use crate::db::is_nobody;
 use crate::db::timeline::{self, Entry};
 use crate::ids::SessionId;
 
 /// Entries that are read at a time.
 const BATCH: i64 = 200;
-/// A reader looks again after this long without a wake: the broker may be down.
-const POLL: Duration = Duration::from_secs(5);
+/// A reader looks again after this long without a wake: the broker may be down, or the reader may no
+/// longer look.
+const POLL: Duration = Duration::from_secs(4);
 /// Comments keep proxies from closing a quiet stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -138,7 +140,10 @@ impl Reader {
 
     /// Entries that follow; `None` when the session may no longer be seen.
     async fn read(&self) -> Result<Option<std::vec::IntoIter<Entry>>, sqlx::Error> {
-        let mut tx = self.state.db.begin(self.caller.principal()).await?;
+        let mut tx = match self.state.db.begin(self.caller.principal()).await {
+            Err(error) if is_nobody(&error) => return Ok(None),
+            begun => begun?,
+        };
         if timeline::read(&mut tx, self.id).await?.is_none() {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::timeline::RecordError;
-use crate::db::{NOBODY, NOT_THEIR_ACCOUNT};
+use crate::db::{is_nobody, is_not_their_account};
 use crate::providers::object_store::StoreError;
 
 /// Seconds after which a caller may try again when something of ours is down.
@@ -218,14 +218,8 @@ impl From<sqlx::Error> for ApiError {
                 Self::Unavailable(error.into())
             }
             // Deactivated, signed out or revoked since the credential was made.
-            sqlx::Error::Database(ref database) if database.code().as_deref() == Some(NOBODY) => {
-                Self::Unauthorized
-            }
-            sqlx::Error::Database(ref database)
-                if database.code().as_deref() == Some(NOT_THEIR_ACCOUNT) =>
-            {
-                Self::ACCOUNT_NOT_FOUND
-            }
+            _ if is_nobody(&error) => Self::Unauthorized,
+            _ if is_not_their_account(&error) => Self::ACCOUNT_NOT_FOUND,
             _ => Self::Internal(error.into()),
         }
     }

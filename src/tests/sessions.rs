@@ -221,8 +221,8 @@ async fn what_belongs_to_another_does_not_exist() {
     assert_eq!(ada.get("/sessions").await.problem(401), "unauthorized");
     assert_eq!(ada.post("/sessions").await.problem(401), "unauthorized");
     assert_eq!(
-        ada.get(&format!("/sessions/{id}")).await.problem(404),
-        "session_not_found"
+        ada.get(&format!("/sessions/{id}")).await.problem(401),
+        "unauthorized"
     );
     ingress.stop().await;
     harness.finish().await;
