@@ -1,14 +1,15 @@
 //! Serves a router over HTTP/1 and HTTP/2 without TLS until the stop.
 //!
-//! Not here: routes and layers. TLS ends in front of this process.
+//! Each request carries the address of its peer as [`ConnectInfo`]. Not here: routes and layers. TLS ends in front of this process.
 //!
 //! Invariant: a connection that brings no request within the time for headers is closed, whatever
 //! little it sends.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -44,14 +45,15 @@ pub async fn serve(
         .keep_alive_interval(HTTP2_PING);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    while let Some(stream) = accept(&listener, shutdown.soft()).await {
+    while let Some((stream, peer)) = accept(&listener, shutdown.soft()).await {
         while connections.try_join_next().is_some() {}
         let begun = CancellationToken::new();
         let begins = begun.clone();
         let service = router
             .clone()
-            .map_request(move |request: Request<Incoming>| {
+            .map_request(move |mut request: Request<Incoming>| {
                 begins.cancel();
+                request.extensions_mut().insert(ConnectInfo(peer));
                 request
             });
         let io = TokioIo::new(stream);
@@ -73,18 +75,21 @@ pub async fn serve(
 }
 
 /// The next connection; none once the stop began.
-async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+async fn accept(
+    listener: &TcpListener,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "connection broke");
                 }
-                return Some(stream);
+                return Some((stream, peer));
             }
             // File handles are short; the next call would fail at once.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

@@ -30,6 +30,10 @@ async fn start() -> Running {
     };
     let router = Router::new()
         .route("/", get(|| async { "hello" }))
+        .route(
+            "/peer",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+        )
         .route("/slow", get(slow));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -85,6 +89,18 @@ async fn whoever_dawdles_is_cut_off() {
         answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_request_carries_its_peer() {
+    let running = start().await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let own = stream.local_addr().unwrap().to_string();
+    let request = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with(&own), "{answer}");
 }
 
 #[tokio::test]

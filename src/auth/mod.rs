@@ -6,12 +6,15 @@
 //! Invariant: a token is believed only if a key of ours signed it as an access token for this
 //! service; nothing in the token chooses the algorithm or brings the key.
 
+mod hash;
 mod keys;
 mod password;
+mod pool;
 mod role;
 mod secret_key;
 mod token;
 
+pub use hash::{HashError, Verdict};
 pub use keys::KeyError;
 pub use password::{PasswordError, Passwords};
 pub use role::{Role, UnknownRole};

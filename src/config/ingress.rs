@@ -1,10 +1,11 @@
 //! Settings of the ingress.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::{ConfigError, Env, Environment, Process};
@@ -27,8 +28,20 @@ pub struct Http {
     pub header_timeout: Duration,
     /// Time for a request to be answered; uploads, playback and event streams are exempt.
     pub request_timeout: Duration,
-    /// Time in which an upload must bring some bytes.
+    /// Time in which an upload must bring some bytes, and over which its rate is measured.
     pub upload_idle: Duration,
+    /// Least rate of an upload; 0 is none.
+    pub min_upload_bytes_per_second: u64,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Requests that a client may send in a minute; 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    pub address_per_minute: u32,
+    pub user_per_minute: u32,
+    pub key_per_minute: u32,
 }
 
 /// Whether anybody may register.
@@ -74,6 +87,20 @@ impl Http {
             header_timeout: env.seconds("HEADER_TIMEOUT_SECONDS")?,
             request_timeout: env.seconds("REQUEST_TIMEOUT_SECONDS")?,
             upload_idle: env.seconds("UPLOAD_IDLE_SECONDS")?,
+            min_upload_bytes_per_second: env
+                .parsed("MIN_UPLOAD_BYTES_PER_SECOND", "a number of bytes")?,
+            trusted_proxies: networks(env)?,
+        })
+    }
+}
+
+impl RateLimits {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let expected = "a number of requests, 0 for no limit";
+        Ok(Self {
+            address_per_minute: env.parsed("RATE_LIMIT_ADDRESS_PER_MINUTE", expected)?,
+            user_per_minute: env.parsed("RATE_LIMIT_USER_PER_MINUTE", expected)?,
+            key_per_minute: env.parsed("RATE_LIMIT_KEY_PER_MINUTE", expected)?,
         })
     }
 }
@@ -136,6 +163,26 @@ fn origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
                 return Err(wrong());
             }
             HeaderValue::from_str(&origin).map_err(|_| wrong())
+        })
+        .collect()
+}
+
+/// Networks between commas; an address is a network of one.
+fn networks(env: &Env) -> Result<Vec<IpNet>, ConfigError> {
+    let listed = env.optional("TRUSTED_PROXIES").unwrap_or_default();
+    let parse = |item: &str| {
+        let address = || item.parse().map(|address: IpAddr| IpNet::from(address));
+        item.parse().or_else(|_| address())
+    };
+    listed
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(|item| {
+            parse(item).map_err(|_| ConfigError::Wrong {
+                name: "TRUSTED_PROXIES",
+                expected: "networks between commas, for example 10.0.0.0/8, fd00::/8".to_owned(),
+            })
         })
         .collect()
 }

@@ -11,7 +11,7 @@ mod servers;
 mod workers;
 
 pub use env::{ConfigError, Env, VARIABLES};
-pub use ingress::{Auth, Http, Registration, Sessions};
+pub use ingress::{Auth, Http, RateLimits, Registration, Sessions};
 pub use servers::{Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Maintenance, Storage, Transcription, Worker};
 

@@ -36,6 +36,8 @@ fn the_defaults_are_valid() {
     let http = Http::read(&env).expect("http");
     assert_eq!(http.public_url, "http://127.0.0.1:8000");
     assert_eq!(http.cors_origins.len(), 2);
+    assert!(http.trusted_proxies.is_empty());
+    RateLimits::read(&env).expect("rate limits");
     Auth::read(&env).expect("auth");
     Sessions::read(&env).expect("sessions");
     Nats::read(&env).expect("nats");
@@ -57,6 +59,10 @@ fn a_wrong_value_names_its_variable_and_hides_it() {
         ("PUBLIC_URL", "ftp://example.org"),
         ("HEADER_TIMEOUT_SECONDS", "0"),
         ("MAX_UPLOAD_BYTES", "many"),
+        ("MIN_UPLOAD_BYTES_PER_SECOND", "-1"),
+        ("TRUSTED_PROXIES", "proxy.example.org"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8 fd00::/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
     ] {
         let error = Http::read(&Env::default().with([(name, value)]))
             .expect_err(value)
@@ -68,6 +74,17 @@ fn a_wrong_value_names_its_variable_and_hides_it() {
         .expect_err("no address")
         .to_string();
     assert_eq!(missing, "NATS_URL is not set");
+}
+
+#[test]
+fn proxies_are_networks_or_addresses() {
+    let env = Env::default().with([("TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1,fd00::/8, ::1,")]);
+    let proxies = Http::read(&env).expect("networks").trusted_proxies;
+    let written: Vec<_> = proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        written,
+        ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8", "::1/128"]
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::AppState;
 use super::caller::Caller;
 use super::extract::{Answer, Body, MAX_JSON_BYTES};
 use super::problem::{ApiError, FieldError};
-use crate::auth::Role;
+use crate::auth::{Role, Verdict};
 use crate::config;
 use crate::db::{Principal, users};
 use crate::ids::{AccountId, UserId};
@@ -107,12 +107,7 @@ pub async fn register(
         password,
         name,
     } = validated(value, &state.config.auth)?;
-    let hash = state
-        .auth
-        .passwords
-        .hash(password)
-        .await
-        .map_err(anyhow::Error::from)?;
+    let hash = state.auth.passwords.hash(password).await?;
     let id = UserId::generate();
     let mut tx = state.db.begin(Principal::Auth).await?;
     let made = users::register(&mut tx, id, AccountId::generate(), &email, &name, &hash).await;
@@ -144,10 +139,9 @@ pub async fn login(
     tx.commit().await?;
     // Unknown, inactive and wrong take the same time and get the same answer.
     let hash = known.as_ref().and_then(|login| login.password_hash.clone());
-    let matches = state.auth.passwords.verify(given.password, hash).await;
-    let matches = matches.map_err(anyhow::Error::from)?;
+    let verdict = state.auth.passwords.verify(given.password, hash).await?;
     let login = known
-        .filter(|login| matches && login.is_active)
+        .filter(|login| verdict != Verdict::Wrong && login.is_active)
         .ok_or(ApiError::WrongCredentials)?;
     let user = find(&state, login.id).await?;
     Ok(sign_in(&state, user))

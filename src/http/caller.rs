@@ -9,7 +9,9 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 
 use super::AppState;
+use super::client_address::ClientAddress;
 use super::extract::Trace;
+use super::limits::is_unlimited;
 use super::problem::ApiError;
 use crate::auth::Role;
 use crate::db::{Principal, SignedIn, Tx};
@@ -64,6 +66,9 @@ impl FromRequestParts<AppState> for Caller {
             .tokens
             .verify(token)
             .map_err(|_| ApiError::Unauthorized)?;
+        if !is_unlimited(&parts.extensions) {
+            state.limits.check_user(user_id)?;
+        }
         let person = SignedIn {
             user_id,
             sign_in: None,
@@ -73,7 +78,7 @@ impl FromRequestParts<AppState> for Caller {
             user_id,
             principal: Principal::User(person),
             expires_at: None,
-            address: None,
+            address: ClientAddress::in_extensions(&parts.extensions).map(|it| it.0),
             trace,
         })
     }

@@ -1,4 +1,4 @@
-//! What surrounds every route: request id, log line, metrics, CORS, limits, panics.
+//! What surrounds every route: request id, log line, metrics, safe headers, CORS, limits, panics.
 //!
 //! Invariant: whatever a handler does, the answer has a request id and, when it is an error, is a
 //! problem document; the log never holds a query, a body or a credential.
@@ -13,21 +13,24 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::header::{
-    ACCEPT, ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE,
-    CONTENT_TYPE, RANGE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_RANGES, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, RANGE,
+    RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
+use ipnet::IpNet;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument as _;
 
-use super::AppState;
 use super::extract::MAX_JSON_BYTES;
+use super::limits::{Limits, is_unlimited};
 use super::problem::ApiError;
+use super::{AppState, client_address, security_headers};
 use crate::config;
 use crate::telemetry::TraceContext;
 
@@ -54,16 +57,29 @@ pub fn around(routes: Router<AppState>, state: &AppState) -> Router<AppState> {
         Unit::Seconds,
         "from the headers of a request to those of its answer"
     );
-    wrap(routes, &state.config.http)
+    wrap(routes, &state.config.http, Arc::clone(&state.limits))
 }
 
 /// The innermost layer comes first.
-fn wrap<S: Clone + Send + Sync + 'static>(routes: Router<S>, config: &config::Http) -> Router<S> {
+fn wrap<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    config: &config::Http,
+    limits: Arc<Limits>,
+) -> Router<S> {
     let limit = config.request_timeout;
+    let trusted: Arc<[IpNet]> = config.trusted_proxies.as_slice().into();
+    let is_https = config.public_url.starts_with("https://");
     routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(move |request, next| bound(limit, request, next)))
+        .layer(from_fn(move |request, next| {
+            admit(Arc::clone(&trusted), Arc::clone(&limits), request, next)
+        }))
+        // Answers preflights itself: they are not counted, and what is refused can still be read.
         .layer(cors(&config.cors_origins))
+        .layer(MapResponseLayer::new(move |response| {
+            security_headers::add(response, is_https)
+        }))
         .layer(from_fn(observe))
 }
 
@@ -100,13 +116,26 @@ async fn observe(mut request: Request, next: Next) -> Response {
         .increment(1);
     histogram!(DURATION, "method" => method, "path" => path, "status" => status.to_string())
         .record(took);
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Finds out whose request it is, and refuses it beyond the limit of its address.
+async fn admit(
+    trusted: Arc<[IpNet]>,
+    limits: Arc<Limits>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(address) = client_address::identify(&mut request, &trusted) else {
+        return ApiError::Internal(anyhow::anyhow!("request without a peer")).into_response();
+    };
+    if !is_unlimited(request.extensions())
+        && let Err(refusal) = limits.check_address(address)
+    {
+        return refusal.into_response();
+    }
+    next.run(request).await
 }
 
 /// Bounds the body in size and the request in time.

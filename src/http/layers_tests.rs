@@ -1,17 +1,33 @@
 //! The layers around routes that misbehave.
 
+use std::net::SocketAddr;
+
 use axum::body::Bytes;
+use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::config::{Env, Http};
+use crate::config::{Env, Http, RateLimits};
+use crate::http::client_address::ClientAddress;
+
+const PEER: &str = "10.0.0.1:4711";
 
 fn app() -> Router {
-    let env = Env::default().with([("CORS_ORIGINS", r#"["https://app.example.org"]"#)]);
+    app_with(&[])
+}
+
+fn app_with(settings: &[(&str, &str)]) -> Router {
+    let env = Env::default().with([
+        ("CORS_ORIGINS", r#"["https://app.example.org"]"#),
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+    ]);
+    let env = env.with(settings.iter().copied());
+    let limits = Limits::new(&RateLimits::read(&env).unwrap());
     let mut config = Http::read(&env).unwrap();
     config.request_timeout = Duration::from_millis(50);
     let never = || std::future::pending::<()>();
@@ -34,6 +50,11 @@ fn app() -> Router {
         .route("/never", get(never).post(move |_: Bytes| never()))
         .route("/panic", get(broken))
         .route("/length", post(length))
+        .route(
+            "/address",
+            get(|ClientAddress(address): ClientAddress| async move { address.to_string() }),
+        )
+        .route("/health", get(|| async { "ok" }))
         .route("/trace", get(trace))
         .route("/x/audio", get(later))
         .route("/x/upload-recording", post(length))
@@ -42,15 +63,32 @@ fn app() -> Router {
             get(|| async { ([(CACHE_CONTROL, "max-age=60")], "") }),
         )
         .fallback(super::super::system::not_found);
-    wrap(routes, &config)
+    wrap(routes, &config, Arc::new(limits))
 }
 
 async fn send(method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Response {
-    let mut request = Request::builder().method(method).uri(path);
+    send_to(&app(), method, path, headers, body).await
+}
+
+async fn send_to(
+    app: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Body,
+) -> Response {
+    let peer: SocketAddr = PEER.parse().unwrap();
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .extension(ConnectInfo(peer));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    app().oneshot(request.body(body).unwrap()).await.unwrap()
+    app.clone()
+        .oneshot(request.body(body).unwrap())
+        .await
+        .unwrap()
 }
 
 async fn get_with(path: &str, headers: &[(&str, &str)]) -> Response {
@@ -134,12 +172,76 @@ async fn a_trace_is_carried_on() {
 async fn every_answer_has_the_safe_headers() {
     let response = get_with("/nowhere", &[]).await;
     assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert!(!response.headers().contains_key("strict-transport-security"));
     assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
     assert_eq!(code(response).await, "not_found");
     assert_eq!(
         get_with("/kept", &[]).await.headers()[CACHE_CONTROL],
         "max-age=60"
     );
+    let app = app_with(&[("PUBLIC_URL", "https://api.example.org")]);
+    let response = send_to(&app, "GET", "/panic", &[], Body::empty()).await;
+    assert!(response.headers().contains_key("strict-transport-security"));
+    assert_eq!(response.headers()["x-frame-options"], "DENY");
+}
+
+#[tokio::test]
+async fn a_handler_gets_the_address_behind_the_proxy() {
+    let address = async |forwarded| text(get_with("/address", forwarded).await).await;
+    assert_eq!(address(&[]).await, "10.0.0.1");
+    assert_eq!(
+        address(&[("x-forwarded-for", "198.51.100.1, 192.0.2.7")]).await,
+        "192.0.2.7"
+    );
+}
+
+#[tokio::test]
+async fn beyond_its_limit_an_address_is_refused() {
+    let app = app_with(&[("RATE_LIMIT_ADDRESS_PER_MINUTE", "2")]);
+    let of = |address| {
+        [
+            ("x-forwarded-for", address),
+            ("origin", "https://app.example.org"),
+        ]
+    };
+    let ask = async |method, path, address| {
+        send_to(&app, method, path, &of(address), Body::empty()).await
+    };
+    for _ in 0..2 {
+        assert_eq!(
+            ask("GET", "/kept", "192.0.2.1").await.status(),
+            StatusCode::OK
+        );
+    }
+    let refused = ask("GET", "/nowhere", "192.0.2.1").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u32 = refused.headers()[RETRY_AFTER]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+    assert!(
+        refused
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+    assert_eq!(code(refused).await, "rate_limited");
+    // Others, probes and preflights are not concerned.
+    assert_eq!(
+        ask("GET", "/kept", "192.0.2.2").await.status(),
+        StatusCode::OK
+    );
+    for _ in 0..5 {
+        assert_eq!(
+            ask("GET", "/health", "192.0.2.1").await.status(),
+            StatusCode::OK
+        );
+        assert_eq!(
+            ask("OPTIONS", "/length", "192.0.2.1").await.status(),
+            StatusCode::OK
+        );
+    }
 }
 
 #[tokio::test]

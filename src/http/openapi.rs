@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
+use super::limits::UNLIMITED;
 use super::problem::{FieldError, Problem};
 use crate::config;
 
@@ -55,7 +56,7 @@ pub fn document(config: &config::Http) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
-            add_errors(operation, path.contains('{'));
+            add_errors(operation, path);
         }
     }
     document
@@ -87,7 +88,7 @@ fn operation_id(method: &str, path: &str) -> String {
 }
 
 /// Errors that follow from what the operation takes, and the problem schema of all errors.
-fn add_errors(operation: &mut Operation, has_id: bool) {
+fn add_errors(operation: &mut Operation, path: &str) {
     let mut expected = vec![("500", "Something went wrong on our side")];
     expected.push(("503", "A service that is needed does not answer"));
     let has_parameters = operation
@@ -105,7 +106,13 @@ fn add_errors(operation: &mut Operation, has_id: bool) {
     if is_secured {
         expected.push(("401", "No access token, or one that is not valid"));
     }
-    if has_id {
+    if !UNLIMITED.contains(&path) {
+        expected.push((
+            "429",
+            "Too many requests; `Retry-After` says when to come back",
+        ));
+    }
+    if path.contains('{') {
         expected.push(("404", "It does not exist, or the caller may not see it"));
     }
     if has_body {

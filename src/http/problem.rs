@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::PasswordError;
 use crate::db::timeline::RecordError;
 use crate::db::{is_nobody, is_not_their_account};
 use crate::providers::object_store::StoreError;
@@ -97,6 +98,12 @@ pub enum ApiError {
     /// 422: the key was used for another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// 429: more requests than a limit of the caller's allows, in seconds.
+    #[error("too many requests; try again in {retry_after_s} s")]
+    TooManyRequests { retry_after_s: u32 },
+    /// 503: too many passwords wait to be hashed.
+    #[error("too many people are signing in at the moment; try again shortly")]
+    Busy,
     /// 503: something that is needed is down.
     #[error("a service that is needed does not answer; try again shortly")]
     Unavailable(#[source] anyhow::Error),
@@ -148,7 +155,8 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -169,6 +177,8 @@ impl ApiError {
             Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",
             Self::Invalid(_) => "invalid",
             Self::KeyReused => "idempotency_key_reused",
+            Self::TooManyRequests { .. } => "rate_limited",
+            Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -225,6 +235,15 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Panicked | PasswordError::Hash(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
 impl From<RecordError> for ApiError {
     fn from(error: RecordError) -> Self {
         match error {
@@ -258,7 +277,12 @@ impl IntoResponse for ApiError {
             Self::Unauthorized | Self::WrongCredentials => {
                 Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
             }
-            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string())),
+            Self::TooManyRequests { retry_after_s } => {
+                Some((header::RETRY_AFTER, retry_after_s.to_string()))
+            }
+            Self::Busy | Self::Unavailable(_) => {
+                Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string()))
+            }
             Self::RangeNotSatisfiable { length } => {
                 Some((header::CONTENT_RANGE, format!("bytes */{length}")))
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use super::limits::Limits;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
 use crate::bus::Bus;
@@ -20,6 +21,7 @@ use crate::telemetry::PrometheusHandle;
 pub struct Config {
     pub http: config::Http,
     pub auth: config::Auth,
+    pub limits: config::RateLimits,
     pub sessions: config::Sessions,
     pub nats: config::Nats,
     pub database: config::Database,
@@ -37,6 +39,7 @@ pub struct Shared {
     pub bus: Bus,
     pub store: ObjectStore,
     pub auth: Auth,
+    pub limits: Arc<Limits>,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
@@ -65,6 +68,7 @@ impl Config {
         Ok(Self {
             http: config::Http::read(env)?,
             auth: config::Auth::read(env)?,
+            limits: config::RateLimits::read(env)?,
             sessions: config::Sessions::read(env)?,
             nats: config::Nats::read(env)?,
             database: config::Database::read(env)?,
@@ -90,6 +94,7 @@ pub async fn start(
         passwords: Passwords::new(),
         secret_key: SecretKey::new(config.auth.secret_key.clone()),
     };
+    let limits = Arc::new(Limits::new(&config.limits));
     let wakes = Wakes::new();
     let tasks = TaskTracker::new();
     tasks.spawn(
@@ -97,12 +102,14 @@ pub async fn start(
             .clone()
             .listen(bus.client().clone(), shutdown.soft().clone()),
     );
+    tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
     let state = AppState(Arc::new(Shared {
         config,
         db,
         bus,
         store,
         auth,
+        limits,
         tasks,
         wakes,
         metrics,

@@ -1,11 +1,12 @@
 //! Reading a recording from a request, be it a form or the body itself.
 //!
-//! Invariant: what is not bytes of the file is bounded, and so is every pause between two frames.
+//! Invariant: what is not bytes of the file is bounded, and a client that brings too little for too long
+//! is not waited for.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::BodyDataStream;
 use axum::extract::Request;
@@ -16,6 +17,7 @@ use futures::{Stream, StreamExt};
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
+use super::pace::Pace;
 use crate::config;
 use crate::http::problem::ApiError;
 use crate::media::{MediaKind, PREFIX_BYTES};
@@ -70,7 +72,7 @@ struct Flow {
 /// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 enum BodyError {
-    #[error("nothing arrived in time")]
+    #[error("too little arrived in time")]
     TooSlow,
     #[error("the form holds too much beside the file")]
     FormTooLarge,
@@ -104,7 +106,8 @@ impl Incoming {
         }
         let flow = Arc::new(Flow::up_to(MAX_FORM_BYTES));
         let body = request.into_body().into_data_stream();
-        let body = watched(body, config.upload_idle, Arc::clone(&flow));
+        let pace = Pace::new(config.upload_idle, config.min_upload_bytes_per_second);
+        let body = watched(body, pace, Arc::clone(&flow));
         let source = match boundary {
             Some(boundary) => Source::Form(Multipart::new(body, boundary)),
             None => Source::Raw(body.boxed()),
@@ -245,26 +248,34 @@ impl Flow {
     }
 }
 
-/// A body that fails when it pauses for too long or when too much of it is no file.
+/// A body that fails when it is too slow or when too much of it is no file.
 fn watched(
     body: BodyDataStream,
-    idle: Duration,
+    pace: Pace,
     flow: Arc<Flow>,
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
-    stream::try_unfold((body, flow), move |(mut body, flow)| async move {
-        // The form's reader takes in whatever is ready before it gives anything out: one frame a turn
-        // keeps what it holds small on every kind of connection.
-        tokio::task::yield_now().await;
-        let next = tokio::time::timeout(idle, body.next()).await;
-        let Some(bytes) = next.map_err(|_| BodyError::TooSlow)? else {
-            return Ok(None);
-        };
-        let bytes = bytes.map_err(BodyError::BrokenOff)?;
-        if !flow.read(bytes.len() as u64) {
-            return Err(BodyError::FormTooLarge);
-        }
-        Ok(Some((bytes, (body, flow))))
-    })
+    stream::try_unfold(
+        (body, pace, flow),
+        async move |(mut body, mut pace, flow)| {
+            // The form's reader takes in whatever is ready before it gives anything out: one frame a turn
+            // keeps what it holds small on every kind of connection.
+            tokio::task::yield_now().await;
+            let asked = Instant::now();
+            let next = tokio::time::timeout(pace.window(), body.next()).await;
+            let Some(bytes) = next.map_err(|_| BodyError::TooSlow)? else {
+                return Ok(None);
+            };
+            let bytes = bytes.map_err(BodyError::BrokenOff)?;
+            let len = bytes.len() as u64;
+            if !pace.keeps(asked.elapsed(), len) {
+                return Err(BodyError::TooSlow);
+            }
+            if !flow.read(len) {
+                return Err(BodyError::FormTooLarge);
+            }
+            Ok(Some((bytes, (body, pace, flow))))
+        },
+    )
 }
 
 async fn file_field(form: &mut Multipart<'static>) -> Result<Field<'static>, ApiError> {

@@ -1,6 +1,6 @@
 //! `POST /sessions/{id}/upload-recording`: a recording streams through into the object store.
 //!
-//! [`incoming`] reads the request, [`transfer`] sends it on part by part, [`unfinished`] removes the
+//! [`incoming`] reads the request at the [`pace`] that is asked of it, [`transfer`] sends it on part by part, [`unfinished`] removes the
 //! traces of an upload that does not end well, [`again`] knows `Idempotency-Key`. Not here: whether
 //! the bytes are audio that decodes; the storage worker finds out.
 //!
@@ -11,6 +11,7 @@
 mod again;
 mod file_name;
 mod incoming;
+mod pace;
 mod transfer;
 mod unfinished;
 

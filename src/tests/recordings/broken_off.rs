@@ -100,6 +100,41 @@ async fn an_upload_that_pauses_for_too_long_ends() {
 }
 
 #[tokio::test]
+async fn an_upload_that_drips_ends() {
+    let settings = [
+        ("UPLOAD_IDLE_SECONDS", "1"),
+        ("MIN_UPLOAD_BYTES_PER_SECOND", "1000"),
+    ];
+    let bench = Bench::start_with(&settings).await;
+    let mut dripping = Broken::begin(&bench, "", 5_000).await;
+    let (mut reader, mut writer) = dripping.connection.split();
+    // Never silent for as long as a second, and far too slow.
+    let drip = async {
+        let mut drops = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            drops.tick().await;
+            if writer.write_all(&[7; 10]).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut answer = vec![0; 12];
+    let ended = async {
+        tokio::select! {
+            read = reader.read_exact(&mut answer) => read,
+            () = drip => unreachable!("it drips for ever"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .expect("in time")
+        .expect("an answer");
+    assert_eq!(answer, b"HTTP/1.1 408");
+    bench.assert_nothing_left().await;
+    bench.finish().await;
+}
+
+#[tokio::test]
 async fn what_the_sweep_forgot_is_removed_by_the_upload_itself() {
     let bench = Bench::start().await;
     let broken = Broken::begin(&bench, "", 9 * 1024 * 1024).await;
