@@ -99,6 +99,24 @@ pub async fn find_login(tx: &mut Tx, email: &str) -> Result<Option<Login>, sqlx:
     }))
 }
 
+/// Replaces an outdated hash, unless the password was changed meanwhile.
+pub async fn replace_hash(
+    tx: &mut Tx,
+    id: UserId,
+    old: &SecretString,
+    new: &SecretString,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"select auth_replace_hash($1, $2, $3)::text as "done""#,
+        id.0,
+        old.expose_secret(),
+        new.expose_secret(),
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
 /// A user whom the principal may see.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error> {
     let row = sqlx::query_as!(

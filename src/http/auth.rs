@@ -14,9 +14,12 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::caller::Caller;
+use super::client_address::ClientAddress;
 use super::extract::{Answer, Body, MAX_JSON_BYTES};
+use super::password_check::check_password;
 use super::problem::{ApiError, FieldError};
-use crate::auth::{Role, Verdict};
+use super::throttle;
+use crate::auth::Role;
 use crate::config;
 use crate::db::{Principal, users};
 use crate::ids::{AccountId, UserId};
@@ -93,6 +96,7 @@ pub struct SignedInUser {
         (status = 409, description = "The e-mail address is taken")))]
 pub async fn register(
     State(state): State<AppState>,
+    address: ClientAddress,
     Body { value, .. }: Body<Registration>,
 ) -> Result<(StatusCode, Json<SignedInUser>), ApiError> {
     if state.config.auth.registration == config::Registration::Closed {
@@ -107,6 +111,7 @@ pub async fn register(
         password,
         name,
     } = validated(value, &state.config.auth)?;
+    throttle::count_registration(&state, address).await?;
     let hash = state.auth.passwords.hash(password).await?;
     let id = UserId::generate();
     let mut tx = state.db.begin(Principal::Auth).await?;
@@ -132,18 +137,11 @@ pub async fn register(
         (status = 401, description = "The e-mail address or the password is wrong")))]
 pub async fn login(
     State(state): State<AppState>,
+    address: ClientAddress,
     Credentials(given): Credentials,
 ) -> Answer<SignedInUser> {
-    let mut tx = state.db.begin(Principal::Auth).await?;
-    let known = users::find_login(&mut tx, given.email.trim()).await?;
-    tx.commit().await?;
-    // Unknown, inactive and wrong take the same time and get the same answer.
-    let hash = known.as_ref().and_then(|login| login.password_hash.clone());
-    let verdict = state.auth.passwords.verify(given.password, hash).await?;
-    let login = known
-        .filter(|login| verdict != Verdict::Wrong && login.is_active)
-        .ok_or(ApiError::WrongCredentials)?;
-    let user = find(&state, login.id).await?;
+    let id = check_password(&state, &given.email, given.password, address).await?;
+    let user = find(&state, id).await?;
     Ok(sign_in(&state, user))
 }
 

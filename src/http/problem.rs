@@ -101,6 +101,9 @@ pub enum ApiError {
     /// 429: more requests than a limit of the caller's allows, in seconds.
     #[error("too many requests; try again in {retry_after_s} s")]
     TooManyRequests { retry_after_s: u32 },
+    /// 429: too many failed sign-ins or registrations, in seconds.
+    #[error("too many attempts; try again in {retry_after_s} s")]
+    TooManyAttempts { retry_after_s: u32 },
     /// 503: too many passwords wait to be hashed.
     #[error("too many people are signing in at the moment; try again shortly")]
     Busy,
@@ -155,7 +158,9 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::TooManyAttempts { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -178,6 +183,7 @@ impl ApiError {
             Self::Invalid(_) => "invalid",
             Self::KeyReused => "idempotency_key_reused",
             Self::TooManyRequests { .. } => "rate_limited",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
@@ -277,7 +283,7 @@ impl IntoResponse for ApiError {
             Self::Unauthorized | Self::WrongCredentials => {
                 Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
             }
-            Self::TooManyRequests { retry_after_s } => {
+            Self::TooManyRequests { retry_after_s } | Self::TooManyAttempts { retry_after_s } => {
                 Some((header::RETRY_AFTER, retry_after_s.to_string()))
             }
             Self::Busy | Self::Unavailable(_) => {

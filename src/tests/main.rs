@@ -9,4 +9,5 @@ mod sessions;
 mod stages;
 mod support;
 mod system;
+mod throttling;
 mod timeline;

@@ -11,6 +11,7 @@
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
+//! | `throttles` | forgets failed sign-ins that nobody has to wait for any more |
 //! | `provision` | makes streams, consumers and the bucket where they are missing |
 //!
 //! Each job runs in one process at a time, however many of this worker run.
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use aftercall::bus::{Bus, Parameters};
 use aftercall::config::{self, ConfigError, Env};
-use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency};
+use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency, throttles};
 use aftercall::lifecycle::Shutdown;
 use aftercall::providers::object_store::ObjectStore;
 use aftercall::telemetry::PrometheusHandle;
@@ -53,6 +54,8 @@ const ANSWER_AGE: Duration = Duration::from_hours(24);
 
 /// A day longer than the stream EVENTS keeps a message.
 const DELIVERY_AGE: Duration = Duration::from_hours(15 * 24);
+/// Longer than failed sign-ins count.
+const THROTTLE_AGE: Duration = Duration::from_hours(1);
 
 /// What this worker reads from the environment.
 #[derive(Clone, Debug)]
@@ -159,6 +162,13 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(DELIVERY_AGE)?;
             let forgotten = deliveries::sweep(&mut tx, before).await?;
+            tx.commit().await?;
+            Ok(forgotten)
+        }),
+        job("throttles", 600, db.clone(), move |db| async move {
+            let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+            let before = Timestamp::now().checked_sub(THROTTLE_AGE)?;
+            let forgotten = throttles::sweep(&mut tx, before).await?;
             tx.commit().await?;
             Ok(forgotten)
         }),
