@@ -5,6 +5,7 @@ TOOLS  := $(CURDIR)/.local/tools/make
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ALL    := $(TARGET)/debug/aftercall-all
 CARGO  := --workspace --all-features
+BENCH  := --package aftercall --features embedded --bench logins
 
 # What the machine has comes first: .ci/tools has installed only what it lacks.
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/cmake/cmake/data/bin:$(TOOLS)/cargo-nextest/bin:$(TOOLS)/cargo-deny/bin
@@ -17,7 +18,7 @@ OWN := env -u NATS_URL -u NATS_MONITOR_URL -u DATABASE_URL -u DATABASE_ADMIN_URL
 TEST_SERVERS := $(OWN) $(ALL) servers --data-dir .local/test --unsynced --exec
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up servers test soak check fmt sqlx build
+.PHONY: help demo up servers test soak bench check fmt sqlx build
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +47,12 @@ soak: build ## Measure long recordings, large uploads and memory
 	@cargo nextest run $(CARGO) --no-run
 	@echo "starting the servers and measuring, which takes a while"
 	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only -E 'binary(soak)'
+
+bench: build ## Measure sign-ins: what many of them cost others, and what their time tells
+	@echo "building with optimisation (minutes the first time)"
+	@cargo bench $(BENCH) --no-run
+	@echo "starting the servers and measuring"
+	@$(OWN) TRANSCRIPTION_BASE_URL=unused $(ALL) servers --data-dir .local/bench --exec cargo bench $(BENCH)
 
 check: ## Check format, lints, documentation and dependencies
 	@.ci/tools cmake cargo-deny

@@ -16,7 +16,7 @@ mod token;
 
 pub use hash::{HashError, Verdict};
 pub use keys::KeyError;
-pub use password::{PasswordError, Passwords};
+pub use password::{PasswordError, Passwords, Turn};
 pub use role::{Role, UnknownRole};
 pub use secret_key::SecretKey;
 pub use token::{Issued, TokenError, Tokens};

@@ -1,12 +1,11 @@
 //! Passwords: hashed and verified a few at a time, on threads of their own.
 
-use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::hash::{self, HashError, NOBODY, Verdict};
-use super::pool::{Pool, PoolError};
+use super::pool::{Panicked, Place, Pool};
 
 /// Hashes that may wait for a thread: about a second of work on an idle machine.
 const WAITING_PER_THREAD: usize = 32;
@@ -26,8 +25,11 @@ pub enum PasswordError {
 /// Hashes and verifies passwords; clones share the threads.
 #[derive(Clone)]
 pub struct Passwords {
-    pool: Arc<Pool>,
+    pool: Pool,
 }
+
+/// The certainty that one password will be hashed or verified, before anything is done for it.
+pub struct Turn(Place);
 
 impl Passwords {
     /// Starts the threads: half as many as there are cores, and at least one.
@@ -38,20 +40,32 @@ impl Passwords {
         let cores = available_parallelism().map_or(1, usize::from);
         let threads = (cores / 2).max(1);
         Self {
-            pool: Arc::new(Pool::start(threads, threads * WAITING_PER_THREAD)),
+            pool: Pool::start(threads, threads * WAITING_PER_THREAD),
         }
     }
 
+    /// Takes a turn; where too many wait already, whatever else a sign-in costs need not be paid.
+    pub fn turn(&self) -> Result<Turn, PasswordError> {
+        self.pool.place().map(Turn).ok_or(PasswordError::Busy)
+    }
+
+    /// As [`Turn::hash`], on a turn of its own.
     pub async fn hash(&self, password: SecretString) -> Result<SecretString, PasswordError> {
+        self.turn()?.hash(password).await
+    }
+}
+
+impl Turn {
+    pub async fn hash(self, password: SecretString) -> Result<SecretString, PasswordError> {
         let work = move |memory: &mut [_]| hash::make(password.expose_secret().as_bytes(), memory);
-        let made = self.pool.run(work).await??;
+        let made = self.0.run(work).await??;
         Ok(SecretString::from(made))
     }
 
     /// Whether this is the password of the hash. Without a hash (no such user, or one who signs in
-    /// elsewhere) it takes as long as with one that [`Passwords::hash`] has made, and is wrong.
+    /// elsewhere) it takes as long as with one that [`Turn::hash`] has made, and is wrong.
     pub async fn verify(
-        &self,
+        self,
         password: SecretString,
         hash: Option<SecretString>,
     ) -> Result<Verdict, PasswordError> {
@@ -62,7 +76,7 @@ impl Passwords {
                 None => hash::verify(password, NOBODY, memory).map(|_| Verdict::Wrong),
             }
         };
-        Ok(self.pool.run(work).await??)
+        Ok(self.0.run(work).await??)
     }
 }
 
@@ -72,12 +86,9 @@ impl Default for Passwords {
     }
 }
 
-impl From<PoolError> for PasswordError {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Full => Self::Busy,
-            PoolError::Panicked => Self::Panicked,
-        }
+impl From<Panicked> for PasswordError {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
     }
 }
 
@@ -86,6 +97,16 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    impl Passwords {
+        async fn verify(
+            &self,
+            password: SecretString,
+            hash: Option<SecretString>,
+        ) -> Result<Verdict, PasswordError> {
+            self.turn()?.verify(password, hash).await
+        }
+    }
 
     fn secret(text: &str) -> SecretString {
         SecretString::from(text.to_owned())
@@ -138,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_is_refused_beyond_the_queue() {
         let passwords = Passwords {
-            pool: Arc::new(Pool::start(1, 2)),
+            pool: Pool::start(1, 2),
         };
         let crowd = (0..20).map(|_| passwords.verify(secret("x"), None));
         let answers = futures::future::join_all(crowd).await;

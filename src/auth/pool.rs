@@ -3,15 +3,16 @@
 //! A hash takes a core for tens of milliseconds. These threads are few and give way to all others, so
 //! that a flood of sign-ins delays sign-ins only.
 //!
-//! Invariant: the queue is bounded, and work whose caller went away is not done.
+//! Invariant: who has a place gets its turn, places are few, and work whose caller went away is not
+//! done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use argon2::Block;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::hash;
 
@@ -22,23 +23,27 @@ const NICENESS: i32 = 10;
 type Work = Box<dyn FnOnce(&mut [Block]) + Send>;
 
 /// The threads; they end with the last reference.
+#[derive(Clone)]
 pub(super) struct Pool {
-    queue: SyncSender<Work>,
+    queue: Sender<Work>,
+    places: Arc<Semaphore>,
 }
 
-/// Why work was not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PoolError {
-    #[error("the queue is full")]
-    Full,
-    #[error("the work panicked")]
-    Panicked,
+/// A place in the queue, free again when the work is done or will not be.
+pub(super) struct Place {
+    queue: Sender<Work>,
+    permit: OwnedSemaphorePermit,
 }
+
+/// The work panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the work panicked")]
+pub(super) struct Panicked;
 
 impl Pool {
     /// Starts `threads` threads, before which at most `waiting` pieces of work wait.
     pub fn start(threads: usize, waiting: usize) -> Self {
-        let (queue, work) = sync_channel(waiting);
+        let (queue, work) = channel();
         let work = Arc::new(Mutex::new(work));
         for _ in 0..threads {
             let work = Arc::clone(&work);
@@ -47,26 +52,37 @@ impl Pool {
                 .spawn(move || serve(&work))
                 .expect("a process that cannot have threads cannot serve");
         }
-        Self { queue }
+        Self {
+            queue,
+            places: Arc::new(Semaphore::new(threads + waiting)),
+        }
     }
 
+    /// A place in the queue, if there is one.
+    pub fn place(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let queue = self.queue.clone();
+        Some(Place { queue, permit })
+    }
+}
+
+impl Place {
     /// Does `work` when its turn comes, on memory that is kept for it.
     pub async fn run<T: Send + 'static>(
-        &self,
+        self,
         work: impl FnOnce(&mut [Block]) -> T + Send + 'static,
-    ) -> Result<T, PoolError> {
+    ) -> Result<T, Panicked> {
+        let Self { queue, permit } = self;
         let (answer, answered) = oneshot::channel();
         let work = Box::new(move |memory: &mut [Block]| {
+            let _place = permit;
             if !answer.is_closed() {
                 // A caller who leaves meanwhile needs no answer.
                 let _ = answer.send(work(memory));
             }
         });
-        match self.queue.try_send(work) {
-            Ok(()) => answered.await.map_err(|_| PoolError::Panicked),
-            Err(TrySendError::Full(_)) => Err(PoolError::Full),
-            Err(TrySendError::Disconnected(_)) => unreachable!("threads outlive the queue"),
-        }
+        queue.send(work).expect("threads outlive the queue");
+        answered.await.map_err(|_| Panicked)
     }
 }
 
@@ -92,24 +108,30 @@ mod tests {
     use std::sync::mpsc;
 
     use rustix::process::getpriority_process;
+    use tokio::task::JoinSet;
 
     use super::*;
 
-    /// Occupies the only thread until the sender is used.
-    async fn occupied(pool: &Arc<Pool>) -> (mpsc::Sender<()>, tokio::task::JoinSet<()>) {
-        let (release, released) = mpsc::channel();
-        let (begin, begun) = oneshot::channel();
-        let mut task = tokio::task::JoinSet::new();
-        let pool = Arc::clone(pool);
-        task.spawn(async move {
-            let work = move |_: &mut [Block]| {
+    impl Pool {
+        async fn run<T: Send + 'static>(
+            &self,
+            work: impl FnOnce(&mut [Block]) -> T + Send + 'static,
+        ) -> Result<T, Panicked> {
+            self.place().unwrap().run(work).await
+        }
+
+        /// Occupies a thread until the sender is used.
+        async fn occupied(&self) -> (mpsc::Sender<()>, JoinSet<Result<(), Panicked>>) {
+            let (release, released) = mpsc::channel();
+            let (begin, begun) = oneshot::channel();
+            let mut task = JoinSet::new();
+            task.spawn(self.place().unwrap().run(move |_| {
                 begin.send(()).unwrap();
                 released.recv().unwrap();
-            };
-            pool.run(work).await.unwrap();
-        });
-        begun.await.unwrap();
-        (release, task)
+            }));
+            begun.await.unwrap();
+            (release, task)
+        }
     }
 
     #[tokio::test]
@@ -122,23 +144,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_queue_it_is_refused_at_once() {
-        let pool = Arc::new(Pool::start(1, 1));
-        let (release, mut task) = occupied(&pool).await;
+    async fn beyond_the_queue_there_is_no_place() {
+        let pool = Pool::start(1, 1);
+        let (release, mut task) = pool.occupied().await;
         let waits = pool.run(|_| 1);
         tokio::pin!(waits);
         assert!(futures::poll!(&mut waits).is_pending());
-        assert_eq!(pool.run(|_| 2).await, Err(PoolError::Full));
+        assert!(pool.place().is_none());
         release.send(()).unwrap();
         assert_eq!(waits.await, Ok(1));
-        task.join_next().await.unwrap().unwrap();
+        task.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!(pool.run(|_| 3).await, Ok(3));
+        let unused = pool.place().unwrap();
+        drop(unused);
+        assert_eq!(pool.run(|_| 4).await, Ok(4));
     }
 
     #[tokio::test]
     async fn whoever_left_before_their_turn_is_passed_over() {
-        let pool = Arc::new(Pool::start(1, 2));
-        let (release, _task) = occupied(&pool).await;
+        let pool = Pool::start(1, 2);
+        let (release, _task) = pool.occupied().await;
         let done = Arc::new(AtomicBool::new(false));
         let mark = Arc::clone(&done);
         {
@@ -155,10 +180,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_costs_no_thread() {
-        let pool = Pool::start(1, 1);
+    async fn a_panic_costs_neither_thread_nor_place() {
+        let pool = Pool::start(1, 0);
         let broken = pool.run(|_| assert!(std::hint::black_box(false))).await;
-        assert_eq!(broken, Err(PoolError::Panicked));
+        assert_eq!(broken, Err(Panicked));
         assert_eq!(pool.run(|_| 1).await, Ok(1));
     }
 }

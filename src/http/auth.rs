@@ -111,8 +111,9 @@ pub async fn register(
         password,
         name,
     } = validated(value, &state.config.auth)?;
+    let turn = state.auth.passwords.turn()?;
     throttle::count_registration(&state, address).await?;
-    let hash = state.auth.passwords.hash(password).await?;
+    let hash = turn.hash(password).await?;
     let id = UserId::generate();
     let mut tx = state.db.begin(Principal::Auth).await?;
     let made = users::register(&mut tx, id, AccountId::generate(), &email, &name, &hash).await;

@@ -22,11 +22,11 @@ pub async fn check_password(
     password: SecretString,
     address: ClientAddress,
 ) -> Result<UserId, ApiError> {
+    let turn = state.auth.passwords.turn()?;
     let attempt = SignInAttempt::begin(state, email, address).await?;
     let login = attempt.login.as_ref();
     let hash = login.and_then(|login| login.password_hash.clone());
-    let verified = state.auth.passwords.verify(password.clone(), hash.clone());
-    let verdict = verified.await?;
+    let verdict = turn.verify(password.clone(), hash.clone()).await?;
     let right = login.filter(|login| login.is_active && verdict != Verdict::Wrong);
     let Some(id) = right.map(|login| login.id) else {
         attempt.failed(state).await?;

@@ -85,7 +85,10 @@ async fn ten_failures_with_an_address_make_everybody_wait_who_uses_it() {
         .expect("rows");
     assert!(rows.len() > 2);
     for row in rows {
-        assert!(!row.contains("example") && !row.contains("192.0.2"), "{row}");
+        assert!(
+            !row.contains("example") && !row.contains("192.0.2"),
+            "{row}"
+        );
     }
     other.stop().await;
     ingress.stop().await;
