@@ -103,7 +103,8 @@ begin
             where u.id = given_user and u.is_active
                 and (given_sign_in is null or exists (
                     select from sign_ins s
-                    where s.id = given_sign_in and s.user_id = u.id and s.revoked_at is null));
+                    where s.id = given_sign_in and s.user_id = u.id and s.revoked_at is null
+                        and s.expires_at > clock_timestamp()));
     else
         select k.* into key from api_keys k
             where k.id = given_key and k.revoked_at is null

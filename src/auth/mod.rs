@@ -10,13 +10,15 @@ mod hash;
 mod keys;
 mod password;
 mod pool;
+mod refresh_token;
 mod role;
 mod secret_key;
 mod token;
 
 pub use hash::{HashError, Verdict};
-pub use keys::KeyError;
+pub use keys::{KeyError, PUBLISHED_FOR, Rotation, list as list_keys, rotate as rotate_keys};
 pub use password::{PasswordError, Passwords, Turn};
+pub use refresh_token::RefreshToken;
 pub use role::{Role, UnknownRole};
 pub use secret_key::SecretKey;
-pub use token::{Issued, TokenError, Tokens};
+pub use token::{Issued, TokenError, Tokens, Verified};

@@ -2,28 +2,30 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use ed25519_dalek::{Signer as _, SigningKey};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Registration;
+use crate::config::Env;
 
 struct Forge {
     tokens: Tokens,
     pair: SigningKey,
     user: UserId,
+    sign_in: SignInId,
     _dir: TempDir,
 }
 
 fn settings(dir: &TempDir) -> config::Auth {
-    config::Auth {
-        jwt_keys_dir: dir.path().to_owned(),
-        token_lifetime: Duration::from_mins(1),
-        registration: Registration::Open,
-        password_min_length: 8,
-        secret_key: "a secret of a test".into(),
-    }
+    let env = Env::default().with([
+        ("JWT_KEYS_DIR", dir.path().display().to_string()),
+        ("JWT_EXPIRATION_MINUTES", "1".to_owned()),
+    ]);
+    config::Auth::read(&env).unwrap()
 }
 
 fn encode(part: &Value) -> String {
@@ -40,18 +42,19 @@ impl Forge {
             tokens,
             pair,
             user: UserId::generate(),
+            sign_in: SignInId::generate(),
             _dir: dir,
         }
     }
 
     fn header(&self) -> Value {
-        json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.tokens.key_id })
+        json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.tokens.ring().key_id })
     }
 
     fn claims(&self) -> Value {
         let now = Timestamp::now().as_second();
         json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": self.user, "iat": now, "exp": now + 60,
+            "iss": ISSUER, "aud": AUDIENCE, "sub": self.user, "sid": self.sign_in, "iat": now, "exp": now + 60,
             "jti": Uuid::new_v4(),
         })
     }
@@ -93,45 +96,75 @@ fn sign_with(pair: &SigningKey, header: &Value, claims: &Value) -> String {
 #[test]
 fn what_is_issued_is_believed() {
     let forge = Forge::open();
-    let issued = forge.tokens.issue(forge.user);
+    let issued = forge.tokens.issue(forge.user, forge.sign_in);
     assert_eq!(issued.expires_in, 60);
-    assert_eq!(forge.tokens.verify(&issued.token), Ok(forge.user));
     let by_hand = forge.sign(&forge.header(), &forge.claims());
-    assert_eq!(
-        forge.tokens.verify(&by_hand),
-        Ok(forge.user),
-        "the forgeries differ in one thing"
-    );
+    // The forgeries differ from it in one thing.
+    for token in [issued.token, by_hand] {
+        let verified = forge.tokens.verify(&token).unwrap();
+        assert_eq!(
+            (verified.user_id, verified.sign_in),
+            (forge.user, forge.sign_in)
+        );
+        let lives_s = verified.expires_at.as_second() - Timestamp::now().as_second();
+        assert!((55..=60).contains(&lives_s), "{lives_s}");
+    }
 }
 
 #[test]
-fn a_key_that_no_longer_signs_still_verifies() {
+fn keys_of_a_rotation_verify_before_they_sign_and_need_no_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let user = UserId::generate();
-    let old = Tokens::load(&settings(&dir)).unwrap();
-    let (first, second) = (dir.path().join("first.pem"), dir.path().join("second.pem"));
-    let other = tempfile::tempdir().unwrap();
-    Tokens::load(&settings(&other)).unwrap();
-    std::fs::File::open(&first)
-        .unwrap()
-        .set_modified(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap();
-    std::fs::copy(other.path().join("first.pem"), second).unwrap();
-    let new = Tokens::load(&settings(&dir)).unwrap();
-    assert_eq!(new.verify(&old.issue(user).token), Ok(user));
-    assert_ne!(new.key_id, old.key_id);
+    let (user, sign_in) = (UserId::generate(), SignInId::generate());
+    let running = Tokens::load(&settings(&dir)).unwrap();
+    let old = running.issue(user, sign_in).token;
+    let first = running.ring().key_id.clone();
+    let long_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+    let file = std::fs::File::open(dir.path().join("first.pem")).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let made = keys::rotate(dir.path()).unwrap().made;
+
+    running.reload().unwrap();
     assert_eq!(
-        old.verify(&new.issue(user).token),
-        Err(TokenError::Unsigned)
+        running.ring().key_id,
+        first,
+        "the new key is not known to everybody yet"
     );
-    assert_eq!(new.jwks()["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(running.jwks()["keys"].as_array().unwrap().len(), 2);
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "first.pem" {
+            let published = std::time::SystemTime::now() - keys::PUBLISHED_FOR;
+            let file = std::fs::File::open(entry.path()).unwrap();
+            file.set_modified(published).unwrap();
+        }
+    }
+    let other = Tokens::load(&settings(&dir)).unwrap();
+    assert_eq!(other.ring().key_id, made);
+    for token in [&old, &other.issue(user, sign_in).token] {
+        assert!(other.verify(token).is_ok());
+        assert!(running.verify(token).is_ok());
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_yet_is_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Tokens::load(&settings(&dir)).unwrap();
+    std::fs::remove_file(dir.path().join("first.pem")).unwrap();
+    let other = Tokens::load(&settings(&dir)).unwrap();
+    let token = other.issue(UserId::generate(), SignInId::generate()).token;
+    assert!(running.verify(&token).is_ok());
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    std::fs::write(dir.path(), "no folder").unwrap();
+    assert!(running.reload().is_err());
+    assert!(running.verify(&token).is_ok(), "the keys stay as they were");
 }
 
 #[test]
 fn public_keys_show_nothing_private() {
     let forge = Forge::open();
     let key = &forge.tokens.jwks()["keys"][0];
-    assert_eq!(key["kid"], forge.tokens.key_id);
+    assert_eq!(key["kid"], forge.tokens.ring().key_id);
     let mut names: Vec<_> = key
         .as_object()
         .unwrap()
@@ -154,10 +187,26 @@ fn forged_headers_are_refused() {
     let mut none = forge.header();
     none["alg"] = json!("none");
     let unsigned = format!("{}.{}.", encode(&none), encode(&forge.claims()));
+    let mut symmetric = forge.header();
+    symmetric["alg"] = json!("HS256");
+    let public = forge.pair.verifying_key();
+    let pem = public.to_public_key_pem(LineEnding::LF).unwrap();
+    let keyed = |key: &[u8]| {
+        let message = format!("{}.{}", encode(&symmetric), encode(&forge.claims()));
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(message.as_bytes());
+        format!(
+            "{message}.{}",
+            URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        )
+    };
     let cases = [
         ("alg none", unsigned),
         ("alg none, signed", forge.sign(&none, &forge.claims())),
         ("alg HS256", forge.with_header("alg", json!("HS256"))),
+        ("HS256 keyed with the public key", keyed(public.as_bytes())),
+        ("HS256 keyed with its PEM", keyed(pem.as_bytes())),
+        ("HS256 keyed with nothing", keyed(b"")),
         ("alg RS256", forge.with_header("alg", json!("RS256"))),
         ("alg ES256", forge.with_header("alg", json!("ES256"))),
         (
@@ -220,6 +269,13 @@ fn forged_claims_are_refused() {
         ("no subject", forge.without("claims", "sub")),
         ("subject is no id", forge.with_claim("sub", json!("admin"))),
         ("subject is null", forge.with_claim("sub", Value::Null)),
+        ("no sign-in", forge.without("claims", "sid")),
+        ("sign-in is no id", forge.with_claim("sid", json!("all"))),
+        ("sign-in is null", forge.with_claim("sid", Value::Null)),
+        (
+            "expires beyond all time",
+            forge.with_claim("exp", json!(i64::MAX)),
+        ),
     ];
     for (what, token) in cases {
         assert!(forge.tokens.verify(&token).is_err(), "{what}");
@@ -229,7 +285,7 @@ fn forged_claims_are_refused() {
 #[test]
 fn mangled_tokens_are_refused() {
     let forge = Forge::open();
-    let token = forge.tokens.issue(forge.user).token;
+    let token = forge.tokens.issue(forge.user, forge.sign_in).token;
     let parts: Vec<&str> = token.split('.').collect();
     let mut other = forge.claims();
     other["sub"] = json!(UserId::generate());

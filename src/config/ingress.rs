@@ -1,17 +1,12 @@
 //! Settings of the ingress.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
 use ipnet::IpNet;
-use secrecy::SecretString;
 
-use super::{ConfigError, Env, Environment, Process};
-
-/// Shortest `SECRET_KEY` that production takes.
-const SECRET_KEY_MIN_BYTES: usize = 32;
+use super::{ConfigError, Env};
 
 /// How the ingress serves.
 #[derive(Clone, Debug)]
@@ -20,8 +15,12 @@ pub struct Http {
     pub address: SocketAddr,
     /// The address that clients use; by default the one that is served.
     pub public_url: String,
+    /// The origin of [`public_url`](Self::public_url).
+    pub own_origin: String,
     /// Origins of browsers that may call with credentials; compared exactly.
     pub cors_origins: Vec<HeaderValue>,
+    /// Name of the cookie that holds the access token.
+    pub cookie_name: String,
     /// Largest recording in bytes.
     pub max_upload_bytes: u64,
     /// Time for the headers of a request to arrive.
@@ -44,26 +43,6 @@ pub struct RateLimits {
     pub key_per_minute: u32,
 }
 
-/// Whether anybody may register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registration {
-    Open,
-    Closed,
-}
-
-/// How people sign in.
-#[derive(Clone, Debug)]
-pub struct Auth {
-    /// Where the Ed25519 keys of access tokens are kept.
-    pub jwt_keys_dir: PathBuf,
-    pub token_lifetime: Duration,
-    pub registration: Registration,
-    /// In characters; holds when a password is set, never at login.
-    pub password_min_length: usize,
-    /// Keys the hashes of API keys, refresh tokens and what else is kept hashed.
-    pub secret_key: SecretString,
-}
-
 /// How sessions behave.
 #[derive(Clone, Copy, Debug)]
 pub struct Sessions {
@@ -76,13 +55,18 @@ impl Http {
         let host: std::net::IpAddr = env.parsed("HOST", "an IP address")?;
         let port: u16 = env.parsed("PORT", "a port")?;
         let address = SocketAddr::new(host, port);
+        let public_url = env
+            .http_url("PUBLIC_URL")?
+            .unwrap_or_else(|| format!("http://{address}"));
+        let parsed = public_url.parse::<reqwest::Url>();
+        let own_origin = parsed.map(|url| url.origin().ascii_serialization());
         Ok(Self {
             app_name: env.text("APP_NAME")?,
             address,
-            public_url: env
-                .http_url("PUBLIC_URL")?
-                .unwrap_or_else(|| format!("http://{address}")),
+            own_origin: own_origin.unwrap_or_default(),
+            public_url,
             cors_origins: origins(env)?,
+            cookie_name: env.text("AUTH_COOKIE_NAME")?,
             max_upload_bytes: env.parsed("MAX_UPLOAD_BYTES", "a number of bytes")?,
             header_timeout: env.seconds("HEADER_TIMEOUT_SECONDS")?,
             request_timeout: env.seconds("REQUEST_TIMEOUT_SECONDS")?,
@@ -105,46 +89,12 @@ impl RateLimits {
     }
 }
 
-impl Auth {
-    pub fn read(env: &Env) -> Result<Self, ConfigError> {
-        let minutes: u64 = env.parsed("JWT_EXPIRATION_MINUTES", "a number of minutes")?;
-        Ok(Self {
-            jwt_keys_dir: env.text("JWT_KEYS_DIR")?.into(),
-            token_lifetime: Duration::from_secs(minutes.saturating_mul(60)),
-            registration: env.one_of(
-                "REGISTRATION",
-                &[
-                    ("open", Registration::Open),
-                    ("closed", Registration::Closed),
-                ],
-            )?,
-            password_min_length: env.parsed("PASSWORD_MIN_LENGTH", "a number of characters")?,
-            secret_key: secret_key(env)?,
-        })
-    }
-}
-
 impl Sessions {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             auto_complete: env.flag("AUTO_COMPLETE")?,
         })
     }
-}
-
-/// The default is known to everybody, so production refuses it, and what is short can be guessed.
-fn secret_key(env: &Env) -> Result<SecretString, ConfigError> {
-    let name = "SECRET_KEY";
-    let set = env
-        .set(name)
-        .is_some_and(|key| key.len() >= SECRET_KEY_MIN_BYTES && Some(key) != Env::default_of(name));
-    if Process::read(env)?.environment == Environment::Production && !set {
-        return Err(ConfigError::Wrong {
-            name,
-            expected: format!("a secret of at least {SECRET_KEY_MIN_BYTES} bytes in production"),
-        });
-    }
-    env.secret(name)
 }
 
 fn origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {

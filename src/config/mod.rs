@@ -5,13 +5,15 @@
 //! process starts. `.env.example` lists every variable with its default; a test holds it against
 //! [`VARIABLES`].
 
+mod auth;
 mod env;
 mod ingress;
 mod servers;
 mod workers;
 
+pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
-pub use ingress::{Auth, Http, RateLimits, Registration, Sessions};
+pub use ingress::{Http, RateLimits, Sessions};
 pub use servers::{Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Maintenance, Storage, Transcription, Worker};
 

@@ -107,3 +107,51 @@ fn debug_output_shows_names_only() {
     let env = Env::default().with([("DATABASE_URL", "postgres://user:hunter2@db/x")]);
     assert_eq!(format!("{env:?}"), r#"{"DATABASE_URL"}"#);
 }
+
+#[test]
+fn production_refuses_what_is_only_for_development() {
+    let read = |pairs: &[(&str, &str)]| {
+        let env = Env::default().with([("ENVIRONMENT", "production")]);
+        Auth::read(&env.with(pairs.iter().copied()))
+    };
+    let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+    assert!(read(&[key]).is_ok());
+    for wrong in [
+        "",
+        "aftercall development secret",
+        "0123456789abcdef0123456789abcde",
+    ] {
+        let error = read(&[("SECRET_KEY", wrong)]).unwrap_err().to_string();
+        assert!(error.starts_with("SECRET_KEY"), "{error}");
+        assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
+    }
+    let error = read(&[key, ("ANONYMOUS_USER", "a@example.org")]).unwrap_err();
+    assert!(error.to_string().starts_with("ANONYMOUS_USER"), "{error}");
+}
+
+#[test]
+fn cookies_that_browsers_would_drop_are_refused() {
+    let read = |pairs: &[(&str, &str)]| Auth::read(&Env::default().with(pairs.iter().copied()));
+    let https = ("PUBLIC_URL", "https://api.example.org");
+    assert!(!read(&[]).unwrap().cookies.secure);
+    assert!(read(&[https]).unwrap().cookies.secure);
+    assert!(read(&[https, ("AUTH_COOKIE_SAMESITE", "None")]).is_ok());
+    assert!(read(&[https, ("AUTH_COOKIE_NAME", "__Host-token")]).is_ok());
+    let wrong: [&[(&str, &str)]; 8] = [
+        &[("AUTH_COOKIE_SAMESITE", "none")],
+        &[("AUTH_COOKIE_SAMESITE", "sometimes")],
+        &[("AUTH_COOKIE_NAME", "two words")],
+        &[("AUTH_COOKIE_NAME", "refresh_token")],
+        &[("AUTH_COOKIE_NAME", "__Secure-token")],
+        &[
+            https,
+            ("AUTH_COOKIE_NAME", "__Host-token"),
+            ("AUTH_COOKIE_PATH", "/api"),
+        ],
+        &[("AUTH_COOKIE_PATH", "api")],
+        &[("AUTH_COOKIE_DOMAIN", "example.org; Secure")],
+    ];
+    for settings in wrong {
+        assert!(read(settings).is_err(), "{settings:?}");
+    }
+}

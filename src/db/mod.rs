@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod provision;
 pub mod recordings;
 pub mod sessions;
+pub mod sign_ins;
 pub mod throttles;
 pub mod timeline;
 pub mod transcriptions;

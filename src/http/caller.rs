@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum_extra::extract::CookieJar;
 use jiff::Timestamp;
 
 use super::AppState;
@@ -13,9 +14,10 @@ use super::client_address::ClientAddress;
 use super::extract::Trace;
 use super::limits::is_unlimited;
 use super::problem::ApiError;
-use crate::auth::Role;
+use super::{cookies, origin};
+use crate::auth::{Role, Verified};
 use crate::db::{Principal, SignedIn, Tx};
-use crate::ids::{AccountId, ApiKeyId, UserId};
+use crate::ids::{AccountId, ApiKeyId, SignInId, UserId};
 use crate::telemetry::TraceContext;
 
 /// A signed-in person or a key.
@@ -57,27 +59,62 @@ pub fn require_role(tx: &Tx, least: Role) -> Result<(), ApiError> {
 impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
+    /// A header counts before a cookie. What is presented and no good is a 401: nothing else is tried.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let account = picked_account(parts)?;
-        let Ok(Trace(trace)) = Trace::from_request_parts(parts, state).await;
-        let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let user_id = state
-            .auth
-            .tokens
-            .verify(token)
-            .map_err(|_| ApiError::Unauthorized)?;
+        if let Some(token) = bearer(&parts.headers) {
+            let verified = state.auth.tokens.verify(token);
+            let verified = verified.map_err(|_| ApiError::Unauthorized)?;
+            return Self::signed_in(parts, state, verified).await;
+        }
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return Err(ApiError::Unauthorized);
+        }
+        let jar = CookieJar::from_headers(&parts.headers);
+        if let Some(token) = cookies::access_token(&jar, &state.config.auth) {
+            let verified = state.auth.tokens.verify(token);
+            let verified = verified.map_err(|_| ApiError::Unauthorized)?;
+            origin::check(&parts.method, &parts.headers, &state.config.http)?;
+            return Self::signed_in(parts, state, verified).await;
+        }
+        let email = state.config.auth.anonymous_user.as_deref();
+        let email = email.ok_or(ApiError::Unauthorized)?;
+        origin::check_anonymous(&parts.headers, &state.config.http)?;
+        let user_id = state.anonymous.find(state, email).await?;
+        Self::person(parts, state, user_id, None, None).await
+    }
+}
+
+impl Caller {
+    async fn signed_in(
+        parts: &mut Parts,
+        state: &AppState,
+        verified: Verified,
+    ) -> Result<Self, ApiError> {
+        let (sign_in, expires_at) = (Some(verified.sign_in), Some(verified.expires_at));
+        Self::person(parts, state, verified.user_id, sign_in, expires_at).await
+    }
+
+    async fn person(
+        parts: &mut Parts,
+        state: &AppState,
+        user_id: UserId,
+        sign_in: Option<SignInId>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Self, ApiError> {
         if !is_unlimited(&parts.extensions) {
             state.limits.check_user(user_id)?;
         }
+        let account = picked_account(parts)?;
         let person = SignedIn {
             user_id,
-            sign_in: None,
+            sign_in,
             account,
         };
+        let Ok(Trace(trace)) = Trace::from_request_parts(parts, state).await;
         Ok(Self {
             user_id,
             principal: Principal::User(person),
-            expires_at: None,
+            expires_at,
             address: ClientAddress::in_extensions(&parts.extensions).map(|it| it.0),
             trace,
         })
@@ -97,7 +134,8 @@ fn picked_account(parts: &Parts) -> Result<Option<AccountId>, ApiError> {
         .map_err(|_| ApiError::bad_request("malformed_id", "account_id is not a UUID"))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures::Stream;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -46,7 +47,7 @@ pub struct TimelineEvent {
     /// For example `recording.stored`.
     #[serde(rename = "type")]
     pub event_type: String,
-    pub at: jiff::Timestamp,
+    pub at: Timestamp,
     /// The fact.
     #[schema(value_type = Object)]
     pub data: Value,
@@ -122,6 +123,9 @@ impl Reader {
     /// The next event; `None` ends the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.has_expired() {
+                return None;
+            }
             if let Some(entry) = self.waiting.next() {
                 self.after = entry.seq;
                 return Some(event(entry));
@@ -150,6 +154,12 @@ impl Reader {
         let entries = timeline::after(&mut tx, self.id, self.after, BATCH).await?;
         tx.commit().await?;
         Ok(Some(entries.into_iter()))
+    }
+
+    /// The stream ends with the credential that opened it; at the latest a poll after.
+    fn has_expired(&self) -> bool {
+        let expires_at = self.caller.expires_at;
+        expires_at.is_some_and(|at| at <= Timestamp::now())
     }
 
     /// Waits for a wake or the next poll; `None` when the server stops.

@@ -7,11 +7,13 @@
 //! document that tells nothing of our insides.
 
 mod analysis;
+mod anonymous;
 mod audit;
 mod auth;
 pub mod caller;
 mod client_address;
 pub mod commit;
+mod cookies;
 mod docs;
 mod events;
 pub mod extract;
@@ -19,6 +21,7 @@ mod idempotent;
 mod layers;
 mod limits;
 mod openapi;
+mod origin;
 mod page;
 mod password_check;
 pub mod problem;
@@ -50,7 +53,10 @@ fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))
+        .routes(routes!(auth::test_token))
         .routes(routes!(auth::me))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))
         .routes(routes!(sessions::start))

@@ -6,7 +6,9 @@
 use axum::http::StatusCode;
 use utoipa::openapi::info::InfoBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Response, ServerBuilder,
@@ -26,6 +28,8 @@ pub fn document(config: &config::Http) -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .build();
+    let cookie = ApiKeyValue::new(&config.cookie_name);
+    let key = ApiKeyValue::new("X-API-Key");
     let base = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -46,6 +50,8 @@ pub fn document(config: &config::Http) -> OpenApi {
                 .schema_from::<Problem>()
                 .schema_from::<FieldError>()
                 .security_scheme("bearer", SecurityScheme::Http(bearer))
+                .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
+                .security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)))
                 .build(),
         ))
         .build();
@@ -57,6 +63,7 @@ pub fn document(config: &config::Http) -> OpenApi {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
             add_errors(operation, path);
+            add_credentials(operation);
         }
     }
     document
@@ -84,6 +91,15 @@ fn operation_id(method: &str, path: &str) -> String {
         format!("{method}_index")
     } else {
         format!("{method}_{}", words.join("_"))
+    }
+}
+
+/// Whatever takes an access token takes it in a cookie too, and a key instead of it.
+fn add_credentials(operation: &mut Operation) {
+    if let Some(security) = &mut operation.security {
+        for scheme in ["cookie", "key"] {
+            security.push(SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
+        }
     }
 }
 

@@ -62,6 +62,12 @@ pub enum ApiError {
     /// 401: at login; does not tell which of the two is wrong.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// 401: a refresh token came twice, so its sign-in has ended.
+    #[error("this refresh token was used before; sign in again")]
+    RefreshTokenReused,
+    /// 403: a page of another site made a browser send this.
+    #[error("a page of another site may not do this")]
+    CrossSite,
     /// 403: known, but not allowed.
     #[error("{detail}")]
     Forbidden { code: &'static str, detail: String },
@@ -147,7 +153,10 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::WrongCredentials | Self::RefreshTokenReused => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::CrossSite => StatusCode::FORBIDDEN,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -174,6 +183,8 @@ impl ApiError {
             | Self::Conflict { code, .. } => code,
             Self::Unauthorized => "unauthorized",
             Self::WrongCredentials => "wrong_credentials",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::CrossSite => "cross_site",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable(_) => "not_acceptable",
             Self::TooSlow => "request_timeout",
@@ -280,7 +291,7 @@ impl IntoResponse for ApiError {
             errors: Vec::new(),
         };
         let extra = match &self {
-            Self::Unauthorized | Self::WrongCredentials => {
+            Self::Unauthorized | Self::WrongCredentials | Self::RefreshTokenReused => {
                 Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
             }
             Self::TooManyRequests { retry_after_s } | Self::TooManyAttempts { retry_after_s } => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use super::anonymous::Anonymous;
 use super::limits::Limits;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
@@ -39,6 +40,7 @@ pub struct Shared {
     pub bus: Bus,
     pub store: ObjectStore,
     pub auth: Auth,
+    pub anonymous: Anonymous,
     pub limits: Arc<Limits>,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
@@ -50,7 +52,7 @@ pub struct Shared {
 
 /// Sign-in.
 pub struct Auth {
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     pub passwords: Passwords,
     pub secret_key: SecretKey,
 }
@@ -90,7 +92,7 @@ pub async fn start(
     let bus = Bus::connect(&config.nats, "ingress").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
     let auth = Auth {
-        tokens: Tokens::load(&config.auth)?,
+        tokens: Arc::new(Tokens::load(&config.auth)?),
         passwords: Passwords::new(),
         secret_key: SecretKey::new(config.auth.secret_key.clone()),
     };
@@ -102,6 +104,7 @@ pub async fn start(
             .clone()
             .listen(bus.client().clone(), shutdown.soft().clone()),
     );
+    tasks.spawn(Arc::clone(&auth.tokens).follow(shutdown.soft().clone()));
     tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
     let state = AppState(Arc::new(Shared {
         config,
@@ -109,6 +112,7 @@ pub async fn start(
         bus,
         store,
         auth,
+        anonymous: Anonymous::default(),
         limits,
         tasks,
         wakes,

@@ -6,6 +6,7 @@ mod analysis;
 mod auth;
 mod recordings;
 mod sessions;
+mod sign_in;
 mod stages;
 mod support;
 mod system;

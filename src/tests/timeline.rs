@@ -197,3 +197,18 @@ async fn followers_go_on_without_the_broker() {
     drop(ingress);
     harness.finish_as_it_is().await;
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    let mut follower = Follower::connect(&ada, session, Some(1)).await;
+    assert!(follower.0.next().now_or_never().is_none());
+    let out = ada.request(Method::POST, "/auth/logout");
+    assert_eq!(Answer::of(out).await.status, StatusCode::NO_CONTENT);
+    assert!(follower.next_within(LIMIT).await.is_none());
+    ingress.stop().await;
+    harness.finish().await;
+}

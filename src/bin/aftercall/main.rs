@@ -1,6 +1,7 @@
 //! `aftercall`: the operator's command line, and an upload for anybody with a token.
 
 mod dead;
+mod keys;
 mod provision;
 mod redrive;
 mod table;
@@ -34,6 +35,11 @@ enum Command {
     /// Reads DATABASE_URL, of the maintenance worker, and NATS_….
     #[command(subcommand)]
     Dead(dead::Command),
+    /// See and rotate the keys that sign access tokens.
+    ///
+    /// Reads JWT_KEYS_DIR.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Upload a recording to any server, and follow it to its transcript and analysis.
     Upload(upload::Args),
 }
@@ -45,6 +51,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Provision => provision::run(&env).await,
         Command::Dead(command) => dead::run(command, &env).await,
+        Command::Keys(command) => keys::run(&command, &env),
         Command::Upload(args) => upload::run(args, &env).await,
     };
     match outcome {

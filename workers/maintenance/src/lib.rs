@@ -10,6 +10,7 @@
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
+//! | `sign-ins` | forgets sign-ins and refresh tokens a week after they ended |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
 //! | `throttles` | forgets failed sign-ins that nobody has to wait for any more |
 //! | `provision` | makes streams, consumers and the bucket where they are missing |
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use aftercall::bus::{Bus, Parameters};
 use aftercall::config::{self, ConfigError, Env};
-use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency, throttles};
+use aftercall::db::{Db, Principal, WorkerRole, deliveries, idempotency, sign_ins, throttles};
 use aftercall::lifecycle::Shutdown;
 use aftercall::providers::object_store::ObjectStore;
 use aftercall::telemetry::PrometheusHandle;
@@ -52,6 +53,8 @@ const SOURCE: &str = "aftercall/maintenance";
 /// How long an answer is kept for a repeated request.
 const ANSWER_AGE: Duration = Duration::from_hours(24);
 
+/// How long after its end a sign-in is kept.
+const SIGN_IN_AGE: Duration = Duration::from_hours(7 * 24);
 /// A day longer than the stream EVENTS keeps a message.
 const DELIVERY_AGE: Duration = Duration::from_hours(15 * 24);
 /// Longer than failed sign-ins count.
@@ -155,6 +158,13 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;
             let forgotten = idempotency::delete_before(&mut tx, before).await?;
+            tx.commit().await?;
+            Ok(forgotten)
+        }),
+        job("sign-ins", 3600, db.clone(), move |db| async move {
+            let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+            let before = Timestamp::now().checked_sub(SIGN_IN_AGE)?;
+            let forgotten = sign_ins::sweep(&mut tx, before).await?;
             tx.commit().await?;
             Ok(forgotten)
         }),

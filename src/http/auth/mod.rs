@@ -1,4 +1,9 @@
-//! Register, login, who am I, and the public keys of access tokens.
+//! Sign-in: register, log in, go on, leave, who am I, and the public keys of access tokens.
+
+mod refresh;
+pub mod sign_in;
+
+pub use refresh::{__path_logout, __path_refresh, logout, refresh};
 
 use axum::Json;
 use axum::extract::rejection::FormRejection;
@@ -6,23 +11,25 @@ use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use axum_extra::extract::CookieJar;
 use garde::Validate;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AppState;
-use super::caller::Caller;
-use super::client_address::ClientAddress;
-use super::extract::{Answer, Body, MAX_JSON_BYTES};
-use super::password_check::check_password;
-use super::problem::{ApiError, FieldError};
-use super::throttle;
 use crate::auth::Role;
 use crate::config;
 use crate::db::{Principal, users};
+use crate::http::AppState;
+use crate::http::caller::Caller;
+use crate::http::client_address::ClientAddress;
+use crate::http::extract::{Answer, Body, MAX_JSON_BYTES, Params};
+use crate::http::password_check::check_password;
+use crate::http::problem::{ApiError, FieldError};
+use crate::http::throttle;
 use crate::ids::{AccountId, UserId};
+use sign_in::{SignedInAnswer, SignedInUser, TokenParams};
 
 /// Longest password in bytes.
 const MAX_PASSWORD_BYTES: usize = 1024;
@@ -80,25 +87,17 @@ pub struct User {
     created_at: Timestamp,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SignedInUser {
-    access_token: String,
-    /// Always `bearer`.
-    token_type: &'static str,
-    /// In seconds.
-    expires_in: i64,
-    user: User,
-}
-
 /// Register.
-#[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = Registration,
+#[utoipa::path(post, path = "/auth/register", tag = "auth", params(TokenParams), request_body = Registration,
     responses((status = 201, body = SignedInUser), (status = 403, description = "Registration is closed"),
         (status = 409, description = "The e-mail address is taken")))]
 pub async fn register(
     State(state): State<AppState>,
     address: ClientAddress,
+    Params(params): Params<TokenParams>,
+    jar: CookieJar,
     Body { value, .. }: Body<Registration>,
-) -> Result<(StatusCode, Json<SignedInUser>), ApiError> {
+) -> Result<(StatusCode, SignedInAnswer), ApiError> {
     if state.config.auth.registration == config::Registration::Closed {
         let detail = "registration is closed".to_owned();
         return Err(ApiError::Forbidden {
@@ -126,12 +125,12 @@ pub async fn register(
         })
     })?;
     tx.commit().await?;
-    let user = find(&state, id).await?;
-    Ok((StatusCode::CREATED, sign_in(&state, user)))
+    let signed_in = sign_in::begin(&state, jar, params.token, id).await?;
+    Ok((StatusCode::CREATED, signed_in))
 }
 
 /// Log in, with JSON or with the form of the OAuth 2 password grant.
-#[utoipa::path(post, path = "/auth/login", tag = "auth",
+#[utoipa::path(post, path = "/auth/login", tag = "auth", params(TokenParams),
     request_body(content((Login = "application/json"),
         (PasswordForm = "application/x-www-form-urlencoded"))),
     responses((status = 200, body = SignedInUser),
@@ -139,18 +138,26 @@ pub async fn register(
 pub async fn login(
     State(state): State<AppState>,
     address: ClientAddress,
+    Params(params): Params<TokenParams>,
+    jar: CookieJar,
     Credentials(given): Credentials,
-) -> Answer<SignedInUser> {
+) -> Result<SignedInAnswer, ApiError> {
     let id = check_password(&state, &given.email, given.password, address).await?;
-    let user = find(&state, id).await?;
-    Ok(sign_in(&state, user))
+    sign_in::begin(&state, jar, params.token, id).await
 }
 
 /// The person whose token this is.
 #[utoipa::path(get, path = "/auth/me", tag = "auth", security(("bearer" = [])),
     responses((status = 200, body = User)))]
 pub async fn me(State(state): State<AppState>, caller: Caller) -> Answer<User> {
-    find(&state, caller.user_id).await.map(Json)
+    find(&state, caller.principal()).await.map(Json)
+}
+
+/// The person whose token this is, as `me`; tells whether a token is still good.
+#[utoipa::path(post, path = "/auth/test-token", tag = "auth", security(("bearer" = [])),
+    responses((status = 200, body = User)))]
+pub async fn test_token(state: State<AppState>, caller: Caller) -> Answer<User> {
+    me(state, caller).await
 }
 
 /// The public keys of access tokens, as a JSON Web Key Set.
@@ -212,21 +219,12 @@ impl From<users::User> for User {
 }
 
 /// A user who is gone or inactive sees nothing, not even themselves.
-async fn find(state: &AppState, id: UserId) -> Result<User, ApiError> {
-    let mut tx = state.db.begin(Principal::user(id)).await?;
+pub async fn find(state: &AppState, principal: Principal) -> Result<User, ApiError> {
+    let mut tx = state.db.begin(principal).await?;
+    let id = tx.acting().user_id;
     let user = users::get(&mut tx, id).await?;
     tx.commit().await?;
     user.map(User::from).ok_or(ApiError::Unauthorized)
-}
-
-fn sign_in(state: &AppState, user: User) -> Json<SignedInUser> {
-    let issued = state.auth.tokens.issue(user.id);
-    Json(SignedInUser {
-        access_token: issued.token,
-        token_type: "bearer",
-        expires_in: issued.expires_in,
-        user,
-    })
 }
 
 fn validated(given: Registration, config: &config::Auth) -> Result<Registration, ApiError> {
