@@ -38,7 +38,7 @@ pub enum Proof {
 /// used once: the answer has its successor. Whoever comes with a token whose successor was used ends the
 /// whole sign-in, as one of the two has stolen it; only an answer that was lost is repeated, within 10
 /// seconds.
-#[utoipa::path(post, path = "/auth/refresh", tag = "auth", params(TokenParams),
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(("bearer" = [])), params(TokenParams),
     request_body(content = Option<Refresh>, content_type = "application/json"),
     responses(
         (status = 200, body = SignedInUser),
