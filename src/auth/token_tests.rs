@@ -18,6 +18,7 @@ struct Forge {
 
 fn settings(dir: &TempDir) -> config::Auth {
     config::Auth {
+        environment: config::Environment::Development,
         jwt_keys_dir: dir.path().to_owned(),
         token_lifetime: Duration::from_mins(1),
         registration: Registration::Open,

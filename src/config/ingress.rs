@@ -51,9 +51,11 @@ pub enum Registration {
     Closed,
 }
 
-/// How people sign in.
+/// How people and programs sign in.
 #[derive(Clone, Debug)]
 pub struct Auth {
+    /// Named in API keys, so that one of another installation is told at sight.
+    pub environment: Environment,
     /// Where the Ed25519 keys of access tokens are kept.
     pub jwt_keys_dir: PathBuf,
     pub token_lifetime: Duration,
@@ -109,6 +111,7 @@ impl Auth {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         let minutes: u64 = env.parsed("JWT_EXPIRATION_MINUTES", "a number of minutes")?;
         Ok(Self {
+            environment: Process::read(env)?.environment,
             jwt_keys_dir: env.text("JWT_KEYS_DIR")?.into(),
             token_lifetime: Duration::from_secs(minutes.saturating_mul(60)),
             registration: env.one_of(

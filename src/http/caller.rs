@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 
 use super::AppState;
+use super::api_keys;
 use super::client_address::ClientAddress;
 use super::extract::Trace;
 use super::limits::is_unlimited;
@@ -60,6 +61,19 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let account = picked_account(parts)?;
         let Ok(Trace(trace)) = Trace::from_request_parts(parts, state).await;
+        if let Some(text) = api_keys::presented(&parts.headers) {
+            let key = api_keys::authenticate(state, parts, text).await?;
+            if account.is_some_and(|picked| picked != key.account_id) {
+                return Err(ApiError::ACCOUNT_NOT_FOUND);
+            }
+            return Ok(Self {
+                user_id: key.owner_id,
+                principal: Principal::Key(key.id),
+                expires_at: key.expires_at,
+                address: ClientAddress::in_extensions(&parts.extensions).map(|it| it.0),
+                trace,
+            });
+        }
         let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
         let user_id = state
             .auth
@@ -97,7 +111,8 @@ fn picked_account(parts: &Parts) -> Result<Option<AccountId>, ApiError> {
         .map_err(|_| ApiError::bad_request("malformed_id", "account_id is not a UUID"))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

@@ -6,7 +6,9 @@
 use axum::http::StatusCode;
 use utoipa::openapi::info::InfoBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Response, ServerBuilder,
@@ -15,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::limits::UNLIMITED;
 use super::problem::{FieldError, Problem};
+use super::scopes;
 use crate::config;
 
 /// Media type of errors.
@@ -26,6 +29,10 @@ pub fn document(config: &config::Http) -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .build();
+    let api_key = ApiKey::Header(ApiKeyValue::with_description(
+        "X-API-Key",
+        "A key for programs, made at /api-keys; also taken as a bearer token",
+    ));
     let base = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -46,6 +53,7 @@ pub fn document(config: &config::Http) -> OpenApi {
                 .schema_from::<Problem>()
                 .schema_from::<FieldError>()
                 .security_scheme("bearer", SecurityScheme::Http(bearer))
+                .security_scheme("api_key", SecurityScheme::ApiKey(api_key))
                 .build(),
         ))
         .build();
@@ -56,6 +64,7 @@ pub fn document(config: &config::Http) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
+            add_key(operation, method, path);
             add_errors(operation, path);
         }
     }
@@ -84,6 +93,19 @@ fn operation_id(method: &str, path: &str) -> String {
         format!("{method}_index")
     } else {
         format!("{method}_{}", words.join("_"))
+    }
+}
+
+/// Keys as the other credential of what is open to them, with the scope that it takes.
+fn add_key(operation: &mut Operation, method: &str, path: &str) {
+    let Some(security) = &mut operation.security else {
+        return;
+    };
+    if let Some(scope) = scopes::needed(&method.to_uppercase(), path) {
+        security.push(SecurityRequirement::new("api_key", [scope.as_str()]));
+        let refused = RefOr::T(Response::new("The key may not do this"));
+        let responses = &mut operation.responses.responses;
+        responses.entry("403".to_owned()).or_insert(refused);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use super::api_keys::KnownKeys;
 use super::limits::Limits;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
@@ -40,6 +41,7 @@ pub struct Shared {
     pub store: ObjectStore,
     pub auth: Auth,
     pub limits: Arc<Limits>,
+    pub keys: KnownKeys,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
@@ -103,6 +105,9 @@ pub async fn start(
             .listen(bus.client().clone(), shutdown.soft().clone()),
     );
     tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
+    let keys = KnownKeys::new();
+    let uses = keys.uses.clone();
+    tasks.spawn(uses.write_until(db.clone(), shutdown.soft().clone()));
     let state = AppState(Arc::new(Shared {
         config,
         db,
@@ -110,6 +115,7 @@ pub async fn start(
         store,
         auth,
         limits,
+        keys,
         tasks,
         wakes,
         metrics,
@@ -124,5 +130,6 @@ pub async fn start(
     .await?;
     state.tasks.close();
     state.tasks.wait().await;
+    state.keys.uses.write(&state.db).await;
     Ok(())
 }
