@@ -10,6 +10,7 @@ use axum_extra::extract::CookieJar;
 use jiff::Timestamp;
 
 use super::AppState;
+use super::api_keys;
 use super::client_address::ClientAddress;
 use super::extract::Trace;
 use super::limits::is_unlimited;
@@ -61,6 +62,10 @@ impl FromRequestParts<AppState> for Caller {
 
     /// A header counts before a cookie. What is presented and no good is a 401: nothing else is tried.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        if let Some(text) = api_keys::presented(&parts.headers) {
+            let text = text.to_owned();
+            return Self::key(parts, state, &text).await;
+        }
         if let Some(token) = bearer(&parts.headers) {
             let verified = state.auth.tokens.verify(token);
             let verified = verified.map_err(|_| ApiError::Unauthorized)?;
@@ -85,6 +90,21 @@ impl FromRequestParts<AppState> for Caller {
 }
 
 impl Caller {
+    async fn key(parts: &mut Parts, state: &AppState, text: &str) -> Result<Self, ApiError> {
+        let key = api_keys::authenticate(state, parts, text).await?;
+        if picked_account(parts)?.is_some_and(|picked| picked != key.account_id) {
+            return Err(ApiError::ACCOUNT_NOT_FOUND);
+        }
+        let Ok(Trace(trace)) = Trace::from_request_parts(parts, state).await;
+        Ok(Self {
+            user_id: key.owner_id,
+            principal: Principal::Key(key.id),
+            expires_at: key.expires_at,
+            address: ClientAddress::in_extensions(&parts.extensions).map(|it| it.0),
+            trace,
+        })
+    }
+
     async fn signed_in(
         parts: &mut Parts,
         state: &AppState,

@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::limits::UNLIMITED;
 use super::problem::{FieldError, Problem};
+use super::scopes;
 use crate::config;
 
 /// Media type of errors.
@@ -29,7 +30,10 @@ pub fn document(config: &config::Http) -> OpenApi {
         .bearer_format("JWT")
         .build();
     let cookie = ApiKeyValue::new(&config.cookie_name);
-    let key = ApiKeyValue::new("X-API-Key");
+    let api_key = ApiKey::Header(ApiKeyValue::with_description(
+        "X-API-Key",
+        "A key for programs, made at /api-keys; also taken as a bearer token",
+    ));
     let base = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -51,7 +55,7 @@ pub fn document(config: &config::Http) -> OpenApi {
                 .schema_from::<FieldError>()
                 .security_scheme("bearer", SecurityScheme::Http(bearer))
                 .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
-                .security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)))
+                .security_scheme("api_key", SecurityScheme::ApiKey(api_key))
                 .build(),
         ))
         .build();
@@ -62,8 +66,8 @@ pub fn document(config: &config::Http) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
+            add_credentials(operation, method, path);
             add_errors(operation, path);
-            add_credentials(operation);
         }
     }
     document
@@ -94,12 +98,18 @@ fn operation_id(method: &str, path: &str) -> String {
     }
 }
 
-/// Whatever takes an access token takes it in a cookie too, and a key instead of it.
-fn add_credentials(operation: &mut Operation) {
-    if let Some(security) = &mut operation.security {
-        for scheme in ["cookie", "key"] {
-            security.push(SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
-        }
+/// What takes an access token takes it in a cookie too; and keys are the other credential of what is open
+/// to them, with the scope that it takes.
+fn add_credentials(operation: &mut Operation, method: &str, path: &str) {
+    let Some(security) = &mut operation.security else {
+        return;
+    };
+    security.push(SecurityRequirement::new::<_, [&str; 0], &str>("cookie", []));
+    if let Some(scope) = scopes::needed(&method.to_uppercase(), path) {
+        security.push(SecurityRequirement::new("api_key", [scope.as_str()]));
+        let refused = RefOr::T(Response::new("The key may not do this"));
+        let responses = &mut operation.responses.responses;
+        responses.entry("403".to_owned()).or_insert(refused);
     }
 }
 
