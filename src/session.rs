@@ -274,6 +274,8 @@ impl Summary {
                     (Stage::Recording | Stage::Transcription, None) => {}
                 }
             }
+            // What was reached was reached; whether it can still be read is for the rows to say.
+            Fact::ErasureRequested(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::events::*;
-use crate::ids::SessionId;
+use crate::ids::{ErasureId, SessionId};
 
 fn session_id() -> SessionId {
     SessionId::from(uuid::Uuid::from_u128(1))
@@ -152,6 +152,15 @@ fn redriven(stage: Stage, n: u128, redrive: i32) -> Fact {
     .into()
 }
 
+fn erasure(n: u128, part: ErasedPart) -> Fact {
+    ErasureRequested {
+        session_id: session_id(),
+        erasure_id: ErasureId::from(uuid::Uuid::from_u128(900 + n)),
+        parts: vec![part],
+    }
+    .into()
+}
+
 /// Facts of one type. The match has no wildcard: a new fact does not compile until it is here.
 fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
     let n = || 0..3_u128;
@@ -229,6 +238,13 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         )
             .prop_map(|(stage, n, d)| redriven(stage, n, d))
             .boxed(),
+        Fact::ErasureRequested(_) => select(vec![
+            ErasedPart::Recording,
+            ErasedPart::Transcript,
+            ErasedPart::Analysis,
+        ])
+        .prop_map(|part| erasure(1, part))
+        .boxed(),
     }
 }
 
@@ -260,6 +276,7 @@ fn examples() -> Vec<Fact> {
         analyzed(1),
         analysis_failed(1, 1, 0),
         redriven(Stage::Analysis, 0, 1),
+        erasure(1, ErasedPart::Transcript),
     ];
     let types: BTreeSet<_> = examples.iter().map(Fact::event_type).collect();
     assert_eq!(

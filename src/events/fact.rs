@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    AnalysisCompleted, AnalysisFailed, AnalysisRequested, DecodeError, Envelope, Message,
+    AnalysisCompleted, AnalysisFailed, AnalysisRequested, DecodeError, Envelope, ErasureRequested, Message,
     RecordingFailed, RecordingStored, RecordingTranscribed, RecordingUploaded, SessionCompleted,
     SessionCreated, SessionEnded, SessionStarted, StageRedriven, TranscriptCompleted,
     TranscriptProgressed, TranscriptionFailed, TranscriptionRequested,
@@ -214,4 +214,5 @@ facts! {
     AnalysisFailed,
     SessionCompleted,
     StageRedriven,
+    ErasureRequested,
 }

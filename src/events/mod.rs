@@ -37,12 +37,15 @@ mod analysis_requested;
 
 mod stage_redriven;
 
+mod erasure_requested;
+
 pub use envelope::{DecodeError, Envelope, Message};
 pub use fact::{Event, Fact, Publishes, decode_data};
 
 pub use analysis_completed::AnalysisCompleted;
 pub use analysis_failed::AnalysisFailed;
 pub use analysis_requested::AnalysisRequested;
+pub use erasure_requested::{ErasedPart, ErasureRequested};
 pub use recording_failed::RecordingFailed;
 pub use recording_stored::RecordingStored;
 pub use recording_transcribed::RecordingTranscribed;
