@@ -4,10 +4,13 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
+use serde_json::Value;
+
 use super::Tx;
+use super::erasure_sessions::{Destroyed, Step};
 use super::timeline::LockedSession;
 use crate::events::{ErasedPart, ErasureRequested};
-use crate::ids::{AccountId, CustomerId, ErasureId, SessionId};
+use crate::ids::{AccountId, CustomerId, ErasureId, SessionId, UserId};
 
 /// What is erased, in whole or in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +123,103 @@ pub async fn request(
         erasure_id,
         parts: parts.to_vec(),
     })
+}
+
+/// An erasure, and what is known of its work.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    pub account_id: AccountId,
+    pub id: ErasureId,
+    pub subject_kind: String,
+    pub subject_id: uuid::Uuid,
+    pub parts: Vec<String>,
+    pub reason: String,
+    /// None where no person asked.
+    pub requested_by: Option<UserId>,
+    pub requested_at: Timestamp,
+    /// What went in the transaction of the request.
+    pub destroyed: Value,
+}
+
+/// The work of an erasure in all of its sessions that are at one step.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub step: Step,
+    pub sessions: i64,
+    /// When the last of them came to this step.
+    pub updated_at: Timestamp,
+    /// Objects and multipart uploads that are still to be removed.
+    pub objects: i64,
+    /// Facts whose message is not known to be destroyed.
+    pub missing: i64,
+}
+
+/// The erasure by which a whole subject is gone, if the principal may know of it.
+pub async fn of_subject(tx: &mut Tx, subject: Subject) -> Result<Option<ErasureId>, sqlx::Error> {
+    let by_subject = sqlx::query_scalar!(
+        r#"select id as "id: ErasureId" from erasures
+        where subject_kind = $1 and subject_id = $2 and parts @> array['session']"#,
+        subject.kind(),
+        subject.id(),
+    );
+    by_subject.fetch_optional(&mut **tx).await
+}
+
+/// An erasure that the principal asked for or oversees, or whose session was theirs.
+pub async fn get(tx: &mut Tx, id: ErasureId) -> Result<Option<Erasure>, sqlx::Error> {
+    sqlx::query_as!(
+        Erasure,
+        r#"select account_id as "account_id: AccountId", id as "id: ErasureId", subject_kind, subject_id,
+            parts, reason, requested_by as "requested_by: UserId", requested_at, destroyed
+        from erasures where id = $1"#,
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// How far an erasure is, by step.
+pub async fn progress(tx: &mut Tx, erasure: &Erasure) -> Result<Vec<Progress>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select state, count(*) as "sessions!", max(updated_at) as "updated_at!: jiff_sqlx::Timestamp",
+            sum(cardinality(objects) + jsonb_array_length(multiparts)) as "objects!",
+            sum(cardinality(missing)) as "missing!"
+        from erasure_sessions where account_id = $1 and erasure_id = $2 group by state"#,
+        erasure.account_id.0,
+        erasure.id.0,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Progress {
+            step: Step::of(&row.state),
+            sessions: row.sessions,
+            updated_at: row.updated_at.to_jiff(),
+            objects: row.objects,
+            missing: row.missing,
+        })
+        .collect())
+}
+
+/// What an erasure has destroyed in all of its sessions, summed up.
+pub async fn destroyed(tx: &mut Tx, erasure: &Erasure) -> Result<Vec<Destroyed>, sqlx::Error> {
+    sqlx::query_as!(
+        Destroyed,
+        r#"select d.place as "place!", d.what as "what!", sum(d.count)::bigint as "count!"
+        from (
+            select $3::jsonb as list
+            union all
+            select destroyed from erasure_sessions where account_id = $1 and erasure_id = $2
+        ) lists, jsonb_to_recordset(lists.list) as list ("where" text, what text, count bigint),
+            lateral (select list."where" as place, list.what, list.count) d
+        where d.count > 0 group by d.place, d.what order by d.place, d.what"#,
+        erasure.account_id.0,
+        erasure.id.0,
+        erasure.destroyed,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }
 
 fn words(parts: &[ErasedPart]) -> Vec<String> {

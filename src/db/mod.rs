@@ -10,6 +10,7 @@ pub mod analyses;
 pub mod audit;
 pub mod dead_letters;
 pub mod deliveries;
+pub mod erasure_sessions;
 pub mod erasures;
 pub mod idempotency;
 pub mod jobs;

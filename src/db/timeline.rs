@@ -44,7 +44,7 @@ pub enum RecordError {
     Decode(#[from] DecodeError),
 }
 
-/// Locks a session; `None` when it does not exist or the principal may not see it.
+/// Locks a session; `None` when it does not exist, is erased, or the principal may not see it.
 ///
 /// Take this lock before any other row of the session, so that transactions cannot deadlock.
 pub async fn lock(
@@ -55,7 +55,7 @@ pub async fn lock(
         LockedSession,
         r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
             transcript_generation, analysis_generation, auto_transcribe, auto_analyze
-        from sessions where id = $1 for no key update"#,
+        from sessions where id = $1 and erased_at is null for no key update"#,
         session_id.0,
     )
     .fetch_optional(&mut **tx)
@@ -71,7 +71,7 @@ pub async fn read(
         LockedSession,
         r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
             transcript_generation, analysis_generation, auto_transcribe, auto_analyze
-        from sessions where id = $1"#,
+        from sessions where id = $1 and erased_at is null"#,
         session_id.0,
     )
     .fetch_optional(&mut **tx)

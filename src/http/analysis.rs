@@ -176,7 +176,7 @@ async fn transcription(
         ));
     }
     let current = session.transcript_generation;
-    let written = transcripts::newest_generation(tx, id).await?;
+    let written = transcripts::last_written(tx, id).await?;
     let asked = transcriptions::of_session(tx, id).await?;
     let is_asked = |recording: &RecordingId| asked.iter().any(|t| t.recording_id == *recording);
     let mut facts = Vec::new();

@@ -13,6 +13,7 @@ pub mod caller;
 mod client_address;
 pub mod commit;
 mod docs;
+mod erasures;
 mod events;
 pub mod extract;
 mod idempotent;
@@ -51,6 +52,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))
         .routes(routes!(auth::me))
+        .routes(routes!(erasures::get))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))
         .routes(routes!(sessions::start))

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::AppState;
 use super::caller::Caller;
 use super::commit::{commit, stage};
+use super::erasures::{self, Erasing};
 use super::extract::{Answer, Body, Id, IdempotencyKey, OptionalBody, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
@@ -215,18 +216,21 @@ pub async fn end(
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteParams {
-    /// Erasing is refused until there are erasures: nobody should believe that data is gone.
+    /// Destroys the session and everything of it, for good, instead of ending it.
     #[serde(default)]
     pub erase: bool,
 }
 
-/// End the conversation, as `POST /sessions/{id}/end` does. Nothing is erased.
+/// End the conversation, as `POST /sessions/{id}/end` does, or erase it.
+///
+/// Without `erase` nothing is erased. With it the session is gone from this moment: 404 for everything
+/// but a repeat, which gives the same erasure.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
     params(("id" = SessionId, Path), DeleteParams),
     responses(
         (status = 200, body = SessionShape),
+        (status = 202, body = Erasing, description = "With `erase=true`"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(
     state: State<AppState>,
@@ -234,14 +238,12 @@ pub async fn delete(
     trace: Trace,
     id: Id<SessionId>,
     Params(params): Params<DeleteParams>,
-) -> Answer<SessionShape> {
+) -> Result<Response, ApiError> {
     if params.erase {
-        return Err(ApiError::invalid(
-            "erase",
-            "is not supported by this version",
-        ));
+        let erasing = erasures::erase_session(state, caller, trace, id).await?;
+        return Ok((StatusCode::ACCEPTED, Json(erasing)).into_response());
     }
-    end(state, caller, trace, id).await
+    Ok(end(state, caller, trace, id).await?.into_response())
 }
 
 /// The session, locked until the end of the transaction; 404 when the caller may not see it.

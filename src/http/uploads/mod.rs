@@ -97,6 +97,12 @@ pub async fn upload(
     if answered.is_err() {
         incoming.discard().await;
     }
+    if let Err(ApiError::Conflict { .. }) = &answered
+        && let Err(gone @ ApiError::NotFound { .. }) = target.still_there().await
+    {
+        // The upload was given up because the session was erased.
+        return Err(gone);
+    }
     answered
 }
 
@@ -136,6 +142,13 @@ impl Target {
         finished
             .await
             .map_err(|error| ApiError::Internal(error.into()))?
+    }
+
+    /// Whether the session can still be seen.
+    async fn still_there(&self) -> Result<(), ApiError> {
+        let mut tx = self.state.db.begin(self.caller.principal()).await?;
+        sessions::read(&mut tx, self.session_id).await?;
+        Ok(tx.commit().await?)
     }
 
     /// What `Idempotency-Key` belongs to, beside the user.
@@ -190,7 +203,7 @@ impl Target {
         if !uploads::finish(&mut tx, upload_id).await? {
             return Err(unfinished::given_up());
         }
-        recording.late = transcripts::newest_generation(&mut tx, session_id).await? > 0;
+        recording.late = transcripts::last_written(&mut tx, session_id).await? > 0;
         recordings::insert(&mut tx, &session, &recording).await?;
         let (recording_id, late) = (recording.recording_id, recording.late);
         let fact = RecordingUploaded {
