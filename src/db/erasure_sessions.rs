@@ -227,9 +227,13 @@ pub async fn remove_session(tx: &mut Tx, work: &Work) -> Result<(), sqlx::Error>
     )
     .fetch_one(&mut **tx)
     .await?;
-    sqlx::query!("delete from sessions where account_id = $1 and id = $2", account, session)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "delete from sessions where account_id = $1 and id = $2",
+        account,
+        session
+    )
+    .execute(&mut **tx)
+    .await?;
     let gone = [
         ("sessions", 1),
         ("recordings", counts.recordings),

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    AnalysisCompleted, AnalysisFailed, AnalysisRequested, DecodeError, Envelope, ErasureRequested, Message,
-    RecordingFailed, RecordingStored, RecordingTranscribed, RecordingUploaded, SessionCompleted,
-    SessionCreated, SessionEnded, SessionStarted, StageRedriven, TranscriptCompleted,
-    TranscriptProgressed, TranscriptionFailed, TranscriptionRequested,
+    AnalysisCompleted, AnalysisFailed, AnalysisRequested, DecodeError, Envelope, ErasureRequested,
+    Message, RecordingFailed, RecordingStored, RecordingTranscribed, RecordingUploaded,
+    SessionCompleted, SessionCreated, SessionEnded, SessionStarted, StageRedriven,
+    TranscriptCompleted, TranscriptProgressed, TranscriptionFailed, TranscriptionRequested,
 };
 use crate::ids::{EventId, SessionId};
 

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod auth;
+mod erasures;
 mod recordings;
 mod sessions;
 mod stages;

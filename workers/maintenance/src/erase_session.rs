@@ -34,7 +34,9 @@ impl Handler for EraseSession {
         event: ErasureRequested,
         _context: &Context,
     ) -> Result<Vec<Infallible>, Failure> {
-        self.eraser.begin(event.erasure_id, event.session_id).await?;
+        self.eraser
+            .begin(event.erasure_id, event.session_id)
+            .await?;
         Ok(Vec::new())
     }
 

@@ -4,6 +4,7 @@ use aftercall::bus::{DEAD, EVENTS, Extent, subjects};
 use aftercall::db::erasure_sessions::{self, Destroyed, Log, Place, Step, Work};
 use aftercall::events::{ErasureRequested, Event};
 use aftercall::ids::EventId;
+use jiff::SignedDuration;
 
 use super::Eraser;
 
@@ -12,6 +13,9 @@ use super::Eraser;
 /// than 8 MiB, and a fact takes more than 256 bytes with its subject and headers. A file that held a
 /// message therefore ends within 32,768 sequences of it; twice that is waited for.
 const BEYOND: u64 = 2 * (8 << 20) / 256;
+
+/// The broker tells times in nanoseconds, and Postgres keeps microseconds.
+const KEPT_EXACTLY: SignedDuration = SignedDuration::from_millis(1);
 
 impl Eraser {
     /// Destroys every message whose subject ends with the session; of a part of a session, which no
@@ -91,7 +95,8 @@ fn is_own(subject: &str) -> bool {
 /// Whether no file of the stream can hold what was in it at `log`.
 fn is_beyond(now: Extent, log: Log) -> bool {
     let last = u64::try_from(log.last_sequence).unwrap_or(0);
-    now.created_at > log.created_at || now.first_sequence > last.saturating_add(BEYOND)
+    let made_anew = now.created_at.duration_since(log.created_at) > KEPT_EXACTLY;
+    made_anew || now.first_sequence > last.saturating_add(BEYOND)
 }
 
 #[cfg(test)]
@@ -113,10 +118,15 @@ mod tests {
             last_sequence: 1_000_000,
         };
         assert!(!is_beyond(now(created_at, 1), log));
-        assert!(!is_beyond(now(created_at, 1_001), log), "its file has newer messages");
+        assert!(
+            !is_beyond(now(created_at, 1_001), log),
+            "its file has newer messages"
+        );
         assert!(!is_beyond(now(created_at, 66_536), log));
         assert!(is_beyond(now(created_at, 66_537), log));
-        let made_anew = created_at + jiff::SignedDuration::from_secs(1);
+        let rounded = created_at + SignedDuration::from_nanos(999);
+        assert!(!is_beyond(now(rounded, 1), log));
+        let made_anew = created_at + SignedDuration::from_secs(1);
         assert!(is_beyond(now(made_anew, 1), log));
     }
 

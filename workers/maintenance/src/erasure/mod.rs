@@ -115,11 +115,7 @@ impl Eraser {
         Ok(())
     }
 
-    async fn work(
-        &self,
-        erasure: ErasureId,
-        session: SessionId,
-    ) -> anyhow::Result<Option<Work>> {
+    async fn work(&self, erasure: ErasureId, session: SessionId) -> anyhow::Result<Option<Work>> {
         let mut tx = self.tx().await?;
         let work = erasure_sessions::get(&mut tx, erasure, session).await?;
         tx.commit().await?;
