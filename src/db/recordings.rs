@@ -21,7 +21,7 @@ pub struct Recording {
     pub content_type: String,
     pub size_bytes: i64,
     pub sha256: Vec<u8>,
-    /// `uploaded`, `stored` or `failed`.
+    /// `uploaded`, `stored`, `failed` or `erased`.
     pub state: String,
     /// Counts the runs of its check, from 1.
     pub run: i32,
