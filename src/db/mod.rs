@@ -15,6 +15,7 @@ pub mod erasures;
 pub mod idempotency;
 pub mod jobs;
 pub mod outbox;
+pub mod policies;
 pub mod provision;
 pub mod recordings;
 pub mod sessions;

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Tx;
+use super::{Tx, policies};
 use crate::ids::{AccountId, SessionId, UserId};
+use crate::policy::Consent;
 use crate::session::{Stages, Status};
 
 /// A session as it is stored.
@@ -17,6 +18,7 @@ pub struct Session {
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Value,
+    pub consent: Option<Consent>,
     pub status: Status,
     pub stages: Stages,
     pub created_at: Timestamp,
@@ -58,6 +60,7 @@ struct Row {
     title: Option<String>,
     notes: Option<String>,
     metadata: Value,
+    consent: Option<Value>,
     status: String,
     stages: Value,
     created_at: jiff_sqlx::Timestamp,
@@ -78,6 +81,7 @@ impl TryFrom<Row> for Session {
             title: row.title,
             notes: row.notes,
             metadata: row.metadata,
+            consent: policies::consent(row.consent)?,
             status: row
                 .status
                 .parse()
@@ -118,7 +122,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
     sqlx::query_as!(
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
-            owner_id as "owner_id: UserId", title, notes, metadata, status, stages,
+            owner_id as "owner_id: UserId", title, notes, metadata, consent, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -139,7 +143,7 @@ macro_rules! page_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", title, notes, metadata as "metadata!",
-                status as "status!", stages as "stages!", created_at as "created_at!",
+                consent, status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
                 + $from

@@ -12,7 +12,8 @@ use crate::ids::SessionId;
 /// It holds each recording's newest transcription up to the generation, in the order of upload.
 /// Left out are recordings that turned out to be no audio, those of which nothing is left and, where
 /// nothing is transcribed by itself, those that nobody asked for; one that is still being checked or
-/// transcribed, or whose transcription failed, is waited for. Answers the generation when this call
+/// transcribed, or whose transcription failed or was skipped, is waited for. Answers the generation when
+/// this call
 /// wrote it or it was there already, and `None` while something is missing.
 pub async fn compose(
     tx: &mut Tx,

@@ -39,12 +39,12 @@ pub struct RunParams {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AnalysisAnswer {
     pub session_id: SessionId,
-    /// `pending`, `running`, `done` or `failed`: the newest generation.
+    /// `pending`, `running`, `done`, `failed` or `skipped`: the newest generation.
     pub status: String,
     /// The newest finished one; null before there is one.
     #[schema(value_type = Option<Analysis>)]
     pub analysis: Option<Value>,
-    /// Why the newest generation failed, if it did.
+    /// Why the newest generation failed or was skipped, if it was.
     pub error: Option<String>,
     pub generations: Vec<GenerationShape>,
 }
@@ -52,7 +52,7 @@ pub struct AnalysisAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct GenerationShape {
     pub generation: i32,
-    /// `running`, `done` or `failed`.
+    /// `running`, `done`, `failed` or `skipped`.
     pub state: String,
     pub engine: Option<String>,
     pub created_at: Timestamp,
@@ -60,7 +60,8 @@ pub struct GenerationShape {
 
 /// Transcribe the recordings of a session.
 ///
-/// Joins the run that exists for the same recordings; a failed one is begun again.
+/// Joins the run that exists for the same recordings; one that failed or was skipped is begun
+/// again.
 #[utoipa::path(post, path = "/analysis/{session_id}/transcribe", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
@@ -95,7 +96,8 @@ pub async fn transcribe(
 
 /// Analyse the newest transcript of a session.
 ///
-/// Joins the run that exists for the same transcript; a failed one is begun again.
+/// Joins the run that exists for the same transcript; one that failed or was skipped is begun
+/// again.
 #[utoipa::path(post, path = "/analysis/{session_id}/analyze", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
@@ -259,6 +261,7 @@ fn state_word(state: &str) -> &'static str {
     match state {
         "done" => "done",
         "failed" => "failed",
+        "skipped" => "skipped",
         _ => "running",
     }
 }

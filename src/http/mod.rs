@@ -12,6 +12,7 @@ mod auth;
 pub mod caller;
 mod client_address;
 pub mod commit;
+mod consent;
 mod docs;
 mod erasures;
 mod events;
@@ -22,6 +23,7 @@ mod limits;
 mod openapi;
 mod page;
 mod password_check;
+mod policies;
 pub mod problem;
 mod ranges;
 mod recordings;
@@ -52,6 +54,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))
         .routes(routes!(auth::me))
+        .routes(routes!(policies::get, policies::put))
         .routes(routes!(erasures::get))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::consent::ConsentGiven;
 use super::problem::{ApiError, FieldError};
 use crate::db::sessions::{Change, Draft};
 use crate::ids::CustomerId;
@@ -24,6 +25,7 @@ pub struct NewSession {
     pub auto_transcribe: Option<bool>,
     /// Analyse transcripts without being asked; true where it is left out.
     pub auto_analyze: Option<bool>,
+    pub consent: Option<ConsentGiven>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -37,6 +39,10 @@ pub struct SessionChange {
     pub notes: Option<Option<String>>,
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Value>,
+    /// Taking consent back erases what was made with it. Null is no consent.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<ConsentGiven>)]
+    pub consent: Option<Option<ConsentGiven>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 use super::AppState;
 use super::caller::Caller;
 use super::commit::{commit, stage};
+use super::consent;
 use super::erasures::{self, Erasing};
 use super::extract::{Answer, Body, Id, IdempotencyKey, OptionalBody, Params, Trace};
 use super::idempotent::{self, Begun};
@@ -53,6 +54,7 @@ pub async fn create(
     key: IdempotencyKey,
     OptionalBody(Body { value, bytes }): OptionalBody<NewSession>,
 ) -> Result<Response, ApiError> {
+    let consent = value.consent;
     let draft = value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let claim = match idempotent::begin(&mut tx, "/sessions", key, &bytes).await? {
@@ -69,6 +71,9 @@ pub async fn create(
     };
     sessions::insert(&mut tx, id, &draft).await?;
     let locked = lock(&mut tx, id).await?;
+    if consent.is_some() {
+        consent::change(&mut tx, &locked, consent, &caller).await?;
+    }
     let messages = stage(&mut tx, &locked, trace, &[created.into()]).await?;
     let session = SessionShape::from(read(&mut tx, id).await?);
     let answer = claim.answer(&mut tx, StatusCode::CREATED, &session).await?;
@@ -153,15 +158,18 @@ pub async fn update(
     Id(id): Id<SessionId>,
     body: Body<SessionChange>,
 ) -> Answer<SessionShape> {
+    let given = body.value.consent;
     let (change, sign_off) = body.value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
     sessions::update(&mut tx, id, &change).await?;
-    let facts: Vec<Fact> = if sign_off {
-        vec![SessionCompleted { session_id: id }.into()]
-    } else {
-        Vec::new()
-    };
+    let mut facts: Vec<Fact> = Vec::new();
+    if let Some(given) = given {
+        facts.extend(consent::change(&mut tx, &locked, given, &caller).await?);
+    }
+    if sign_off {
+        facts.push(SessionCompleted { session_id: id }.into());
+    }
     finish(&state, tx, &locked, caller, trace, &facts).await
 }
 

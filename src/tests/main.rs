@@ -4,7 +4,9 @@
 
 mod analysis;
 mod auth;
+mod consent;
 mod erasures;
+mod policy;
 mod recordings;
 mod sessions;
 mod stages;

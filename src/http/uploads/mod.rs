@@ -28,7 +28,7 @@ use super::commit::{commit, stage};
 use super::extract::{Id, IdempotencyKey, Trace};
 use super::problem::{ApiError, Problem};
 use super::sessions;
-use crate::db::{idempotency, recordings, transcripts, uploads};
+use crate::db::{Tx, idempotency, policies, recordings, transcripts, uploads};
 use crate::events::RecordingUploaded;
 use crate::ids::{RecordingId, SessionId};
 use crate::session::Status;
@@ -200,6 +200,8 @@ impl Target {
         let session_id = self.session_id;
         let mut tx = self.state.db.begin(self.caller.principal()).await?;
         let session = sessions::lock(&mut tx, session_id).await?;
+        // It may have been withdrawn since the upload began.
+        check_consent(&mut tx, session_id).await?;
         if !uploads::finish(&mut tx, upload_id).await? {
             return Err(unfinished::given_up());
         }
@@ -226,4 +228,17 @@ impl Target {
         commit(&self.state, tx, &session, self.caller, messages).await?;
         Ok(answer)
     }
+}
+
+/// Refuses a recording to which the person in the session has not agreed.
+async fn check_consent(tx: &mut Tx, session: SessionId) -> Result<(), ApiError> {
+    let rules = policies::rules(tx, session).await?;
+    let rules = rules.ok_or(ApiError::SESSION_NOT_FOUND)?;
+    if rules.may_record() {
+        return Ok(());
+    }
+    Err(ApiError::conflict(
+        "consent_needed",
+        "note the consent to be recorded in the session first",
+    ))
 }
