@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::events::SkipCode;
+use crate::events::{ErasedPart, SkipCode};
 use crate::ids::UserId;
 
 /// The policy of an account. An account that never set one has the default: everything is allowed and
@@ -83,14 +83,24 @@ impl Part {
     }
 }
 
+impl From<Part> for ErasedPart {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Recording => Self::Recording,
+            Part::Transcript => Self::Transcript,
+            Part::Analysis => Self::Analysis,
+        }
+    }
+}
+
 impl Consent {
     /// Whether stages may hear or read the session. Who may not be recorded is not heard either.
     const fn covers_ai(self) -> bool {
         self.recording && self.ai
     }
 
-    /// What is to be erased because `after` takes back what `self` agreed to.
-    pub fn withdrawn(self, after: Option<Self>) -> BTreeSet<Part> {
+    /// What was made with what `after` takes back.
+    fn withdrawn(self, after: Option<Self>) -> BTreeSet<Part> {
         let recording = after.is_some_and(|after| after.recording);
         let ai = after.is_some_and(|after| after.ai);
         let mut parts = BTreeSet::new();
@@ -137,6 +147,13 @@ impl Rules {
             engine,
             "The policy of this account does not let the analysis engine read its transcripts.",
         )
+    }
+
+    /// What is to be erased when the consent becomes `after`.
+    pub fn erased_by(&self, after: Option<Consent>) -> BTreeSet<Part> {
+        let withdrawn = self.consent.map(|before| before.withdrawn(after));
+        let withdrawn = withdrawn.unwrap_or_default();
+        &withdrawn - &self.policy.keep_after_withdrawal
     }
 
     fn agreed(&self, missing: &'static str, refused: &'static str) -> Result<(), Skip> {
@@ -246,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_is_erased() {
+    fn what_is_taken_back_is_erased_except_what_the_policy_keeps() {
         let everything = BTreeSet::from(Part::ALL);
         let of_ai = BTreeSet::from([Part::Transcript, Part::Analysis]);
         let cases = [
@@ -258,7 +275,11 @@ mod tests {
         ];
         for (before, after, parts) in cases {
             let after = after.map(|(recording, ai)| consent(recording, ai));
-            assert_eq!(consent(before.0, before.1).withdrawn(after), parts);
+            let mut rules = rules(true, Some(consent(before.0, before.1)));
+            assert_eq!(rules.erased_by(after), parts);
+            rules.policy.keep_after_withdrawal = BTreeSet::from(Part::ALL);
+            assert_eq!(rules.erased_by(after), BTreeSet::new());
         }
+        assert_eq!(rules(true, None).erased_by(None), BTreeSet::new());
     }
 }

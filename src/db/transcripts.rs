@@ -13,8 +13,7 @@ use crate::ids::SessionId;
 /// Left out are recordings that turned out to be no audio, those of which nothing is left and, where
 /// nothing is transcribed by itself, those that nobody asked for; one that is still being checked or
 /// transcribed, or whose transcription failed or was skipped, is waited for. Answers the generation when
-/// this call
-/// wrote it or it was there already, and `None` while something is missing.
+/// this call wrote it or it was there already, and `None` while something is missing.
 pub async fn compose(
     tx: &mut Tx,
     session: &LockedSession,

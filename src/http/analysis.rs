@@ -20,8 +20,9 @@ use super::retry::retry_transcriptions;
 use super::sessions;
 use super::shapes::Requested;
 use crate::db::analyses::{self, Generation};
+use crate::db::recordings::{self, Recording};
 use crate::db::timeline::LockedSession;
-use crate::db::{Tx, recordings, transcriptions, transcripts};
+use crate::db::{Tx, transcriptions, transcripts};
 use crate::documents::analysis::Analysis;
 use crate::events::{AnalysisRequested, Fact, TranscriptionRequested};
 use crate::ids::{RecordingId, SessionId};
@@ -157,6 +158,29 @@ pub async fn get(
         error: newest.and_then(|newest| newest.error.clone()),
         generations: generations.into_iter().map(Into::into).collect(),
     }))
+}
+
+/// Asks for what this session makes by itself and does not have, because it was erased when consent was
+/// withdrawn.
+pub async fn request_missing(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    let id = session.session_id;
+    let asked = transcriptions::of_session(tx, id).await?;
+    let recordings = recordings::of_session(tx, id).await?;
+    let is_missing = |recording: &Recording| {
+        recording.state == "stored" && !asked.iter().any(|t| t.recording_id == recording.id)
+    };
+    if session.auto_transcribe && recordings.iter().any(is_missing) {
+        return Ok(transcription(tx, session, false).await?.1);
+    }
+    let newest = transcripts::newest_generation(tx, id).await?;
+    let generations = analyses::generations(tx, id).await?;
+    let is_analysed = generations
+        .iter()
+        .any(|it| it.transcript_generation == newest);
+    if session.auto_analyze && newest > 0 && !is_analysed {
+        return Ok(analysis(tx, session, false).await?.1);
+    }
+    Ok(Vec::new())
 }
 
 async fn transcription(

@@ -1,5 +1,7 @@
 //! What the person in a session agreed to: how it is given, and what follows when it changes.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -8,11 +10,12 @@ use utoipa::ToSchema;
 use super::audit::{self, Object};
 use super::caller::Caller;
 use super::problem::{ApiError, FieldError};
-use super::retry;
+use super::{analysis, retry};
+use crate::db::erasures::{self, Reason, Subject};
 use crate::db::timeline::LockedSession;
 use crate::db::{Tx, policies};
-use crate::events::Fact;
-use crate::policy::Consent;
+use crate::events::{ErasedPart, ErasureRequested, Fact};
+use crate::policy::{Consent, Part};
 
 /// What the person in a session agrees to. Who noted it, and when, is added here.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -47,8 +50,8 @@ impl ConsentGiven {
 
 /// Notes consent in a locked session; answers the facts that follow.
 ///
-/// What is taken back erases what was made with it, and what is given lets skipped stages begin their
-/// next run, all in this transaction. Repeats change nothing.
+/// What is taken back erases what was made with it, except what the policy keeps. What is given lets
+/// skipped stages begin their next run, and asks anew for what was erased. Repeats change nothing.
 pub async fn change(
     tx: &mut Tx,
     session: &LockedSession,
@@ -65,6 +68,7 @@ pub async fn change(
         return Ok(Vec::new());
     }
     policies::set_consent(tx, id, after).await?;
+    let erasure = erase(tx, session, &rules.erased_by(after)).await?;
     let object = Object {
         account_id: session.account_id,
         kind: "session",
@@ -73,11 +77,29 @@ pub async fn change(
     let details = json!({
         "recording": after.map(|it| it.recording),
         "ai": after.map(|it| it.ai),
+        "erasure_id": erasure.as_ref().map(|it| it.erasure_id),
     });
     audit::note(tx, caller, "consent.changed", object, details).await?;
-    let agreed = after.is_some_and(|it| it.recording && it.ai);
-    if agreed {
-        return retry::retry_skipped(tx, session).await;
+    let mut facts: Vec<Fact> = erasure.into_iter().map(Fact::from).collect();
+    if after.is_some_and(|it| it.recording && it.ai) {
+        facts.extend(retry::retry_skipped(tx, session).await?);
+        facts.extend(analysis::request_missing(tx, session).await?);
     }
-    Ok(Vec::new())
+    Ok(facts)
+}
+
+async fn erase(
+    tx: &mut Tx,
+    session: &LockedSession,
+    parts: &BTreeSet<Part>,
+) -> Result<Option<ErasureRequested>, ApiError> {
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let parts: Vec<ErasedPart> = parts.iter().copied().map(Into::into).collect();
+    let (account, subject) = (session.account_id, Subject::Session(session.session_id));
+    let erasure = erasures::open(tx, account, subject, &parts, Reason::Consent).await?;
+    Ok(Some(
+        erasures::request(tx, session, erasure, &parts, None).await?,
+    ))
 }

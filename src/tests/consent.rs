@@ -1,8 +1,8 @@
 //! What the person in a session agreed to, and what follows from it.
 
 use aftercall::embedded::harness::Harness;
-use aftercall::embedded::seed;
-use aftercall::policy::Policy;
+use aftercall::embedded::seed::{self, Seeded};
+use aftercall::policy::{Part, Policy};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -77,11 +77,12 @@ async fn consent_is_noted_with_who_and_when() {
     .await
     .expect("Postgres answers");
     let expected = [
-        json!({ "recording": true, "ai": false }),
-        json!({ "recording": true, "ai": true }),
-        json!({ "recording": null, "ai": null }),
+        json!({ "recording": true, "ai": false, "erasure_id": null }),
+        json!({ "recording": true, "ai": true, "erasure_id": null }),
+        json!({ "recording": null, "ai": null, "erasure_id": notes[2]["erasure_id"] }),
     ];
     assert_eq!(notes, expected);
+    assert!(notes[2]["erasure_id"].is_string());
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
@@ -162,6 +163,119 @@ async fn a_skipped_stage_begins_again_when_somebody_asks() {
         (&stage["state"], &stage["attempt"]),
         (&json!("running"), &json!(3))
     );
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+/// A session with a transcript and an analysis, made with consent.
+async fn analysed(harness: &Harness, person: &SignedIn<'_>) -> Seeded {
+    let body = json!({ "consent": { "recording": true, "ai": true } });
+    let session = person.create_session(&body).await;
+    seed::transcript(harness, session, &["Hello."]).await;
+    stages::analysed(harness, session, 1, &json!({})).await;
+    session
+}
+
+/// What is left of a session: its recording, its transcript, its analysis.
+async fn left(person: &SignedIn<'_>, session: Seeded) -> [bool; 3] {
+    let id = session.session_id;
+    let recordings = person
+        .get(&format!("/sessions/{id}/recordings"))
+        .await
+        .json();
+    let transcript = person.get(&format!("/sessions/{id}/transcript")).await;
+    let analysis = person.get(&format!("/analysis/{id}/analysis")).await.json();
+    [
+        recordings["items"][0]["state"] == "stored",
+        transcript.status == StatusCode::OK,
+        analysis["analysis"] != Value::Null,
+    ]
+}
+
+#[tokio::test]
+async fn withdrawn_consent_erases_what_the_policy_does_not_keep() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    // Who keeps what, what is withdrawn, and what is left.
+    let cases = [
+        (vec![], json!({ "ai": false }), [true, false, false]),
+        (vec![], json!({ "recording": false }), [false, false, false]),
+        (vec![], Value::Null, [false, false, false]),
+        (
+            vec![Part::Analysis],
+            json!({ "ai": false }),
+            [true, false, true],
+        ),
+        (
+            vec![Part::Recording, Part::Transcript],
+            Value::Null,
+            [true, true, false],
+        ),
+        (Part::ALL.to_vec(), Value::Null, [true, true, true]),
+    ];
+    for (kept, consent, expected) in cases {
+        let session = analysed(&harness, &ada).await;
+        let policy = Policy {
+            keep_after_withdrawal: kept.into_iter().collect(),
+            ..Policy::default()
+        };
+        seed::policy(&harness, session, &policy).await;
+        assert_eq!(left(&ada, session).await, [true; 3]);
+        let path = format!("/sessions/{}", session.session_id);
+        let body = json!({ "consent": consent });
+        let answer = ada.put_json(&path, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(left(&ada, session).await, expected, "{consent}");
+        ada.put_json(&path, &body).await;
+        let timeline = harness.timeline(session).await;
+        let erasures = timeline.iter().filter(|it| *it == "erasure.requested");
+        assert_eq!(erasures.count(), usize::from(expected != [true; 3]), "once");
+    }
+    let mut admin = harness.admin().await;
+    let reasons: Vec<String> = sqlx::query_scalar("select distinct reason from erasures")
+        .fetch_all(&mut admin)
+        .await
+        .expect("Postgres answers");
+    assert_eq!(reasons, ["consent"]);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn consent_that_comes_back_asks_anew_for_what_was_erased() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = analysed(&harness, &ada).await;
+    let path = format!("/sessions/{}", session.session_id);
+    let asked = async |what: &str| {
+        let timeline = harness.timeline(session).await;
+        timeline.iter().filter(|it| *it == what).count()
+    };
+    ada.put_json(&path, &json!({ "consent": { "ai": false } }))
+        .await;
+    assert_eq!(asked("transcription.requested").await, 1);
+    let back = json!({ "consent": { "ai": true } });
+    let answer = ada.put_json(&path, &back).await.json();
+    assert_eq!(asked("transcription.requested").await, 2);
+    assert_eq!(answer["stages"]["transcription"]["state"], "running");
+    ada.put_json(&path, &back).await;
+    assert_eq!(asked("transcription.requested").await, 2);
+
+    // Where the transcript was kept, only the analysis is asked for.
+    let session = analysed(&harness, &ada).await;
+    let path = format!("/sessions/{}", session.session_id);
+    let policy = Policy {
+        keep_after_withdrawal: [Part::Transcript].into(),
+        ..Policy::default()
+    };
+    seed::policy(&harness, session, &policy).await;
+    ada.put_json(&path, &json!({ "consent": { "ai": false } }))
+        .await;
+    let answer = ada.put_json(&path, &back).await.json();
+    assert_eq!(answer["stages"]["analysis"]["state"], "running");
+    assert_eq!(answer["stages"]["transcription"]["state"], "done");
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
