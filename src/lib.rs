@@ -15,6 +15,7 @@
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
 //! - [`auth`]: access tokens, passwords, API keys
+//! - [`policy`]: what may be done with a session's recordings and text
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
 //! - [`server`]: serves a router until the stop, with time-outs
@@ -44,6 +45,7 @@ pub mod http;
 pub mod ids;
 pub mod lifecycle;
 pub mod media;
+pub mod policy;
 pub mod providers;
 pub mod server;
 pub mod session;

@@ -135,6 +135,7 @@ type Attempt = (i32, i32, i32);
 struct Work {
     attempts: BTreeSet<Attempt>,
     failed: BTreeMap<Attempt, String>,
+    skipped: BTreeMap<Attempt, String>,
     /// Generations with a result.
     done: BTreeSet<i32>,
     /// Milliseconds done of a total, by generation.
@@ -148,11 +149,12 @@ impl Work {
 
     fn failed(&mut self, attempt: Attempt, reason: &str) {
         self.attempts.insert(attempt);
-        // Of two reasons for one attempt the greater stands, so that order does not matter.
-        let kept = self.failed.entry(attempt).or_default();
-        if kept.as_str() < reason {
-            reason.clone_into(kept);
-        }
+        keep_greater(self.failed.entry(attempt).or_default(), reason);
+    }
+
+    fn skipped(&mut self, attempt: Attempt, reason: &str) {
+        self.attempts.insert(attempt);
+        keep_greater(self.skipped.entry(attempt).or_default(), reason);
     }
 
     fn newest_generation(&self) -> Option<i32> {
@@ -164,12 +166,19 @@ impl Work {
 
     /// Why the newest attempt failed, if it did and its generation has no result.
     fn failure(&self) -> Option<&str> {
+        self.newest_of(&self.failed)
+    }
+
+    /// Why the newest attempt was skipped, if it was and its generation has no result.
+    fn skip(&self) -> Option<&str> {
+        self.newest_of(&self.skipped)
+    }
+
+    fn newest_of<'a>(&self, reasons: &'a BTreeMap<Attempt, String>) -> Option<&'a str> {
         let newest = self.attempts.last()?;
         let superseded = self.done.iter().any(|generation| *generation >= newest.0);
-        self.failed
-            .get(newest)
-            .filter(|_| !superseded)
-            .map(String::as_str)
+        let reason = reasons.get(newest).filter(|_| !superseded);
+        reason.map(String::as_str)
     }
 
     fn runs_of(&self, generation: i32) -> i32 {
@@ -254,6 +263,11 @@ impl Summary {
                 self.transcription(e.recording_id)
                     .failed(attempt, &e.reason);
             }
+            Fact::TranscriptionSkipped(e) => {
+                let attempt = (e.generation, e.run, e.redrive);
+                self.transcription(e.recording_id)
+                    .skipped(attempt, &e.reason);
+            }
             Fact::TranscriptCompleted(e) => {
                 self.transcripts.insert(e.generation);
             }
@@ -265,6 +279,10 @@ impl Summary {
                 self.analysis
                     .failed((e.generation, e.run, e.redrive), &e.reason);
             }
+            Fact::AnalysisSkipped(e) => {
+                self.analysis
+                    .skipped((e.generation, e.run, e.redrive), &e.reason);
+            }
             Fact::StageRedriven(e) => {
                 let attempt = (e.generation, e.run, e.redrive);
                 match (e.stage, e.recording_id) {
@@ -274,6 +292,8 @@ impl Summary {
                     (Stage::Recording | Stage::Transcription, None) => {}
                 }
             }
+            // What was reached was reached; whether it can still be read is for the rows to say.
+            Fact::ErasureRequested(_) => {}
         }
     }
 
@@ -384,10 +404,17 @@ impl Summary {
             && of_generation
                 .iter()
                 .all(|work| work.done.contains(&generation));
-        let (phase, progress) = match failure {
-            Some(_) => (Phase::Failed, None),
-            None if finished => (Phase::Done, None),
-            None => (Phase::Running, Some(progress(&of_generation, generation))),
+        // Others may still be at work: the stage is skipped when all that is left was.
+        let mut left = of_generation
+            .iter()
+            .filter(|work| !work.done.contains(&generation));
+        let skip = left.clone().find_map(|work| work.skip());
+        let skip = skip.filter(|_| left.all(|work| work.skip().is_some()));
+        let (phase, progress) = match (failure, skip) {
+            (Some(_), _) => (Phase::Failed, None),
+            (None, _) if finished => (Phase::Done, None),
+            (None, Some(_)) => (Phase::Skipped, None),
+            (None, None) => (Phase::Running, Some(progress(&of_generation, generation))),
         };
         StageState {
             state: phase,
@@ -396,7 +423,7 @@ impl Summary {
                 .map(|work| work.runs_of(generation))
                 .max()
                 .unwrap_or(0),
-            reason: failure.map(str::to_owned),
+            reason: failure.or(skip).map(str::to_owned),
             progress,
         }
     }
@@ -408,18 +435,26 @@ impl Summary {
                 "analysis",
             );
         };
-        let failure = self.analysis.failure();
-        let phase = match failure {
-            Some(_) => Phase::Failed,
-            None if self.analysis.done.contains(&generation) => Phase::Done,
-            None => Phase::Running,
+        let (failure, skip) = (self.analysis.failure(), self.analysis.skip());
+        let phase = match (failure, skip) {
+            (Some(_), _) => Phase::Failed,
+            (None, _) if self.analysis.done.contains(&generation) => Phase::Done,
+            (None, Some(_)) => Phase::Skipped,
+            (None, None) => Phase::Running,
         };
         StageState {
             state: phase,
             attempt: self.analysis.runs_of(generation),
-            reason: failure.map(str::to_owned),
+            reason: failure.or(skip).map(str::to_owned),
             progress: None,
         }
+    }
+}
+
+/// Of two reasons for one attempt the greater stands, so that order does not matter.
+fn keep_greater(kept: &mut String, reason: &str) {
+    if kept.as_str() < reason {
+        reason.clone_into(kept);
     }
 }
 

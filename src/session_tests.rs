@@ -5,7 +5,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::events::*;
-use crate::ids::SessionId;
+use crate::ids::{ErasureId, SessionId};
 
 fn session_id() -> SessionId {
     SessionId::from(uuid::Uuid::from_u128(1))
@@ -101,6 +101,19 @@ fn transcription_failed(n: u128, generation: i32, run: i32, redrive: i32) -> Fac
     .into()
 }
 
+fn transcription_skipped(n: u128, generation: i32, run: i32, redrive: i32) -> Fact {
+    TranscriptionSkipped {
+        session_id: session_id(),
+        recording_id: recording(n),
+        generation,
+        run,
+        redrive,
+        reason_code: SkipCode::ConsentMissing,
+        reason: format!("Transcription {generation}.{run}.{redrive} was skipped."),
+    }
+    .into()
+}
+
 fn transcript(generation: i32) -> Fact {
     TranscriptCompleted {
         session_id: session_id(),
@@ -140,6 +153,18 @@ fn analysis_failed(generation: i32, run: i32, redrive: i32) -> Fact {
     .into()
 }
 
+fn analysis_skipped(generation: i32, run: i32, redrive: i32) -> Fact {
+    AnalysisSkipped {
+        session_id: session_id(),
+        generation,
+        run,
+        redrive,
+        reason_code: SkipCode::EngineNotAllowed,
+        reason: format!("Analysis {generation}.{run}.{redrive} was skipped."),
+    }
+    .into()
+}
+
 fn redriven(stage: Stage, n: u128, redrive: i32) -> Fact {
     StageRedriven {
         session_id: session_id(),
@@ -148,6 +173,15 @@ fn redriven(stage: Stage, n: u128, redrive: i32) -> Fact {
         generation: 1,
         run: 1,
         redrive,
+    }
+    .into()
+}
+
+fn erasure(n: u128, part: ErasedPart) -> Fact {
+    ErasureRequested {
+        session_id: session_id(),
+        erasure_id: ErasureId::from(uuid::Uuid::from_u128(900 + n)),
+        parts: vec![part],
     }
     .into()
 }
@@ -210,6 +244,9 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         Fact::TranscriptionFailed(_) => (n(), small(), small(), redrive())
             .prop_map(|(n, g, r, d)| transcription_failed(n, g, r, d))
             .boxed(),
+        Fact::TranscriptionSkipped(_) => (n(), small(), small(), redrive())
+            .prop_map(|(n, g, r, d)| transcription_skipped(n, g, r, d))
+            .boxed(),
         Fact::TranscriptCompleted(_) => small().prop_map(transcript).boxed(),
         Fact::AnalysisRequested(_) => (small(), small())
             .prop_map(|(g, r)| analysis_requested(g, r))
@@ -217,6 +254,9 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         Fact::AnalysisCompleted(_) => small().prop_map(analyzed).boxed(),
         Fact::AnalysisFailed(_) => (small(), small(), redrive())
             .prop_map(|(g, r, d)| analysis_failed(g, r, d))
+            .boxed(),
+        Fact::AnalysisSkipped(_) => (small(), small(), redrive())
+            .prop_map(|(g, r, d)| analysis_skipped(g, r, d))
             .boxed(),
         Fact::StageRedriven(_) => (
             select(vec![
@@ -229,6 +269,13 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         )
             .prop_map(|(stage, n, d)| redriven(stage, n, d))
             .boxed(),
+        Fact::ErasureRequested(_) => select(vec![
+            ErasedPart::Recording,
+            ErasedPart::Transcript,
+            ErasedPart::Analysis,
+        ])
+        .prop_map(|part| erasure(1, part))
+        .boxed(),
     }
 }
 
@@ -255,11 +302,14 @@ fn examples() -> Vec<Fact> {
         progressed(0, 1, 0),
         transcribed(0, 1),
         transcription_failed(0, 1, 1, 0),
+        transcription_skipped(0, 1, 1, 0),
         transcript(1),
         analysis_requested(1, 1),
         analyzed(1),
         analysis_failed(1, 1, 0),
+        analysis_skipped(1, 1, 0),
         redriven(Stage::Analysis, 0, 1),
+        erasure(1, ErasedPart::Transcript),
     ];
     let types: BTreeSet<_> = examples.iter().map(Fact::event_type).collect();
     assert_eq!(
@@ -298,6 +348,33 @@ proptest! {
         let earlier = SessionState::of(&story[..cut]).status;
         let later = SessionState::of(&story[..=cut]).status;
         prop_assert!(earlier <= later, "{earlier} then {later}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_skip_never_moves_the_status_nor_fails_it(
+        facts in prop::collection::vec(any_fact(), 0..24),
+        skips in prop::collection::vec((0..3_u128, 1..4_i32, any::<bool>()), 1..4),
+    ) {
+        let asked = facts.iter().filter_map(|fact| match fact {
+            Fact::TranscriptionRequested(e) => Some((e.generation, e.run)),
+            Fact::AnalysisRequested(e) => Some((e.generation, e.run)),
+            _ => None,
+        });
+        // Runs that were asked for: a skip tells of nothing else.
+        let asked: Vec<_> = asked.collect();
+        let skips = skips.into_iter().zip(asked.iter().cycle());
+        let skips = skips.map(|((n, _, of_analysis), (generation, run))| if of_analysis {
+            analysis_skipped(*generation, *run, 0)
+        } else {
+            transcription_skipped(n, *generation, *run, 0)
+        });
+        let before = SessionState::of(&facts).status;
+        let after = SessionState::of(&facts.iter().cloned().chain(skips).collect::<Vec<_>>()).status;
+        // It may end a failure of an earlier attempt, as any newer attempt does.
+        prop_assert!(after == before || before == Status::Failed, "{before} then {after}");
+        prop_assert!(after != Status::Failed || before == Status::Failed);
     }
 }
 
@@ -483,4 +560,58 @@ fn automatic_stages_that_are_off_are_skipped_until_asked_for() {
     let state = SessionState::of(&facts);
     assert_eq!(state.stages.transcription.state, Phase::Running);
     assert_eq!(state.stages.transcription.progress, Some(0.25));
+}
+
+#[test]
+fn a_skipped_stage_says_why_and_runs_when_asked_again() {
+    let mut facts = vec![
+        created(),
+        uploaded(0, 1, false),
+        uploaded(1, 1, false),
+        stored(0),
+        stored(1),
+        requested(0, 1, 1),
+        requested(1, 1, 1),
+        transcription_skipped(0, 1, 1, 0),
+    ];
+    let stage = |facts: &[Fact]| SessionState::of(facts).stages.transcription;
+    assert_eq!(stage(&facts).state, Phase::Running, "the other may run");
+    facts.push(transcription_skipped(1, 1, 1, 0));
+    let state = SessionState::of(&facts);
+    assert_eq!(state.status, Status::Recorded);
+    assert_eq!(state.stages.transcription.state, Phase::Skipped);
+    assert_eq!(
+        state.stages.transcription.reason.as_deref(),
+        Some("Transcription 1.1.0 was skipped.")
+    );
+    assert_eq!(state.stages.analysis.state, Phase::Pending);
+
+    facts.extend([requested(0, 1, 2), requested(1, 1, 2)]);
+    let again = stage(&facts);
+    assert_eq!((again.state, again.attempt), (Phase::Running, 2));
+    facts.extend([transcribed(0, 1), transcribed(1, 1), transcript(1)]);
+    assert_eq!(stage(&facts).state, Phase::Done);
+
+    facts.extend([analysis_requested(1, 1), analysis_skipped(1, 1, 0)]);
+    let state = SessionState::of(&facts);
+    assert_eq!(state.status, Status::Transcribed);
+    assert_eq!(state.stages.analysis.state, Phase::Skipped);
+    facts.extend([analysis_requested(1, 2), analyzed(1)]);
+    assert_eq!(SessionState::of(&facts).status, Status::Completed);
+}
+
+#[test]
+fn a_failed_run_that_is_sent_again_may_be_skipped() {
+    let facts = [
+        created(),
+        uploaded(0, 1, false),
+        stored(0),
+        requested(0, 1, 1),
+        transcription_failed(0, 1, 1, 0),
+        redriven(Stage::Transcription, 0, 1),
+        transcription_skipped(0, 1, 1, 1),
+    ];
+    let state = SessionState::of(&facts);
+    assert_eq!(state.status, Status::Recorded);
+    assert_eq!(state.stages.transcription.state, Phase::Skipped);
 }

@@ -9,6 +9,7 @@
 
 mod connection;
 mod declared;
+mod erase;
 mod provision;
 mod readiness;
 pub mod subjects;
@@ -16,6 +17,7 @@ pub mod subjects;
 pub use async_nats::HeaderMap;
 pub use connection::{Bus, BusError, Published};
 pub use declared::{Declared, DeclaredConsumer, declared};
+pub use erase::{Extent, Stored};
 pub use provision::{Parameters, Provisioned};
 pub use readiness::Readiness;
 

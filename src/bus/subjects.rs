@@ -35,6 +35,19 @@ pub fn handler(subject: &str) -> Option<&str> {
         .map(|(handler, _original)| handler)
 }
 
+/// Filters for everything in the stream EVENTS that ends with `last`: facts, and redrives of them.
+pub fn events_ending_with(last: &str) -> [String; 2] {
+    [
+        format!("events.*.*.{last}"),
+        format!("redrive.events.*.events.*.*.{last}"),
+    ]
+}
+
+/// Filter for everything in the stream DEAD whose original subject ends with `last`.
+pub fn dead_ending_with(last: &str) -> String {
+    format!("dead.*.events.*.*.{last}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

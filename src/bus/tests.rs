@@ -195,3 +195,53 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
     };
     assert!(Bus::connect(&malformed, "test").await.is_err());
 }
+
+#[tokio::test]
+async fn a_destroyed_message_is_in_no_file() {
+    const CANARY: &str = "canary-7f3a";
+    let harness = Harness::start().await;
+    let bus = &harness.bus;
+    let publish = |subject: &'static str, id: &'static str| {
+        bus.publish(subject, [("x-reason", CANARY)], CANARY, id)
+    };
+    let one = publish("events.a.b.1", "1").await.expect("stored");
+    publish("events.a.b.2", "2").await.expect("stored");
+    let redriven = publish("redrive.events.h.events.a.b.1", "3").await;
+    let redriven = redriven.expect("stored");
+    let in_files = || count_in_files(&harness.dir().join("nats"), CANARY.as_bytes());
+    assert_eq!(in_files(), 6);
+
+    let mut found = Vec::new();
+    for filter in subjects::events_ending_with("1") {
+        found.extend(bus.find(EVENTS, &filter).await.expect("found"));
+    }
+    let sequences: Vec<_> = found.iter().map(|message| message.sequence).collect();
+    assert_eq!(sequences, [one.sequence, redriven.sequence]);
+    for sequence in sequences {
+        bus.destroy(EVENTS, sequence).await.expect("destroyed");
+        bus.destroy(EVENTS, sequence).await.expect("gone is fine");
+    }
+    bus.destroy(EVENTS, 1_000).await.expect("never there");
+    assert_eq!(in_files(), 2, "the other's");
+    let extent = bus.extent(EVENTS).await.expect("there");
+    assert_eq!((extent.first_sequence, extent.last_sequence), (2, 3));
+    harness.finish_as_it_is().await;
+}
+
+fn count_in_files(dir: &std::path::Path, needle: &[u8]) -> usize {
+    let entries = std::fs::read_dir(dir).expect("a folder");
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            count += count_in_files(&path, needle);
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            count += bytes
+                .windows(needle.len())
+                .filter(|at| *at == needle)
+                .count();
+        }
+    }
+    count
+}

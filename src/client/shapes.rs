@@ -65,7 +65,7 @@ pub struct AnalysisAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A stage is off for this session: what comes before it is done.
+    /// A stage is off for this session, or may not run: what comes before it is done.
     Skipped {
         stage: &'static str,
     },
@@ -121,7 +121,7 @@ impl Outcome {
                 } else {
                     "recording.stored"
                 };
-                event_type == before
+                event_type == before || event_type.strip_suffix(".skipped") == Some(stage)
             }
             Self::Failed { stage, .. } => event_type.strip_suffix(".failed") == Some(stage),
         }

@@ -245,6 +245,8 @@ fn an_outcome_is_told_by_the_event_that_brings_it_about() {
     let skipped = |stage| Outcome::Skipped { stage };
     assert!(told(&skipped("transcription"), "recording.stored"));
     assert!(told(&skipped("analysis"), "transcript.completed"));
+    assert!(told(&skipped("analysis"), "analysis.skipped"));
+    assert!(!told(&skipped("analysis"), "transcription.skipped"));
     let failed = Outcome::Failed {
         stage: "transcription",
         reason: String::new(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Tx;
 use super::timeline::LockedSession;
-use crate::events::{AnalysisFailed, AnalysisRequested};
+use crate::events::{AnalysisFailed, AnalysisRequested, AnalysisSkipped};
 use crate::ids::{AccountId, SessionId};
 
 /// A generation without its document.
@@ -15,7 +15,7 @@ pub struct Generation {
     pub generation: i32,
     pub transcript_generation: i32,
     pub run: i32,
-    /// `requested`, `done` or `failed`.
+    /// `requested`, `done`, `failed` or `skipped`.
     pub state: String,
     pub engine: Option<String>,
     pub error: Option<String>,
@@ -141,7 +141,29 @@ pub async fn mark_failed(
     .map(|_| ())
 }
 
-/// Begins the next run of a failed analysis; `None` if it has not failed.
+/// Marks a run skipped, unless a newer run has begun.
+pub async fn mark_skipped(
+    tx: &mut Tx,
+    account_id: AccountId,
+    skipped: &AnalysisSkipped,
+) -> Result<(), sqlx::Error> {
+    // A redriven run is still marked failed.
+    sqlx::query!(
+        "update analyses set state = 'skipped', error = $5, updated_at = clock_timestamp()
+        where account_id = $1 and session_id = $2 and generation = $3 and run = $4
+            and state in ('requested', 'failed')",
+        account_id.0,
+        skipped.session_id.0,
+        skipped.generation,
+        skipped.run,
+        skipped.reason,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Begins the next run of an analysis that failed or was skipped; `None` if it is neither.
 pub async fn retry(
     tx: &mut Tx,
     account_id: AccountId,
@@ -152,7 +174,7 @@ pub async fn retry(
         AnalysisRequested,
         r#"update analyses set state = 'requested', run = run + 1, error = null,
             updated_at = clock_timestamp()
-        where account_id = $1 and session_id = $2 and generation = $3 and state = 'failed'
+        where account_id = $1 and session_id = $2 and generation = $3 and state in ('failed', 'skipped')
         returning session_id as "session_id: SessionId", generation, run, transcript_generation"#,
         account_id.0,
         session_id.0,

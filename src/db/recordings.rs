@@ -21,7 +21,7 @@ pub struct Recording {
     pub content_type: String,
     pub size_bytes: i64,
     pub sha256: Vec<u8>,
-    /// `uploaded`, `stored` or `failed`.
+    /// `uploaded`, `stored`, `failed` or `erased`.
     pub state: String,
     /// Counts the runs of its check, from 1.
     pub run: i32,
@@ -137,7 +137,7 @@ pub async fn mark_stored(
     sqlx::query!(
         "update recordings set state = 'stored', duration_ms = $3, channels = $4,
             sample_rate_hz = $5, updated_at = clock_timestamp()
-        where account_id = $1 and id = $2 and state <> 'stored'",
+        where account_id = $1 and id = $2 and state not in ('stored', 'erased')",
         account_id.0,
         id.0,
         probed.duration_ms,

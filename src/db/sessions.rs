@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Tx;
+use super::{Tx, policies};
 use crate::ids::{AccountId, CustomerId, SessionId, UserId};
+use crate::policy::Consent;
 use crate::session::{Stages, Status};
 
 /// A session as it is stored.
@@ -18,6 +19,7 @@ pub struct Session {
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Value,
+    pub consent: Option<Consent>,
     pub status: Status,
     pub stages: Stages,
     pub created_at: Timestamp,
@@ -65,6 +67,7 @@ struct Row {
     title: Option<String>,
     notes: Option<String>,
     metadata: Value,
+    consent: Option<Value>,
     status: String,
     stages: Value,
     created_at: jiff_sqlx::Timestamp,
@@ -86,6 +89,7 @@ impl TryFrom<Row> for Session {
             title: row.title,
             notes: row.notes,
             metadata: row.metadata,
+            consent: policies::consent(row.consent)?,
             status: row
                 .status
                 .parse()
@@ -131,7 +135,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
             owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
-            metadata, status, stages,
+            metadata, consent, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -152,7 +156,7 @@ macro_rules! page_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
-                title, notes, metadata as "metadata!",
+                title, notes, metadata as "metadata!", consent,
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#

@@ -1,13 +1,14 @@
 //! The timeline of a session (`session_events`), and the state that follows from it.
 //!
 //! Recording a fact is one step: the session's row is locked, the fact takes the next place, the state
-//! is computed from all facts and what the fact says of its own row (`failed`) is written beside it.
+//! is computed from all facts and what the fact says of its own row (`failed`, `skipped`) is written beside
+//! it.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Tx;
-use crate::events::{DecodeError, Fact};
+use crate::events::{DecodeError, Event, Fact, decode_data};
 use crate::ids::{AccountId, EventId, SessionId};
 use crate::session::SessionState;
 
@@ -44,7 +45,7 @@ pub enum RecordError {
     Decode(#[from] DecodeError),
 }
 
-/// Locks a session; `None` when it does not exist or the principal may not see it.
+/// Locks a session; `None` when it does not exist, is erased, or the principal may not see it.
 ///
 /// Take this lock before any other row of the session, so that transactions cannot deadlock.
 pub async fn lock(
@@ -55,7 +56,23 @@ pub async fn lock(
         LockedSession,
         r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
             transcript_generation, analysis_generation, auto_transcribe, auto_analyze
-        from sessions where id = $1 for no key update"#,
+        from sessions where id = $1 and erased_at is null for no key update"#,
+        session_id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Keeps a session from changing until the end of the transaction, together with others who do.
+pub async fn hold(
+    tx: &mut Tx,
+    session_id: SessionId,
+) -> Result<Option<LockedSession>, sqlx::Error> {
+    sqlx::query_as!(
+        LockedSession,
+        r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
+            transcript_generation, analysis_generation, auto_transcribe, auto_analyze
+        from sessions where id = $1 and erased_at is null for share"#,
         session_id.0,
     )
     .fetch_optional(&mut **tx)
@@ -71,7 +88,7 @@ pub async fn read(
         LockedSession,
         r#"select account_id as "account_id: AccountId", id as "session_id: SessionId",
             transcript_generation, analysis_generation, auto_transcribe, auto_analyze
-        from sessions where id = $1"#,
+        from sessions where id = $1 and erased_at is null"#,
         session_id.0,
     )
     .fetch_optional(&mut **tx)
@@ -105,6 +122,27 @@ pub async fn record(
     .execute(&mut **tx)
     .await?;
     Ok(state)
+}
+
+/// The newest fact of a locked session with these fields, if there is one.
+pub async fn find<E: Event>(
+    tx: &mut Tx,
+    session: &LockedSession,
+    fields: Value,
+) -> Result<Option<E>, RecordError> {
+    let row = sqlx::query!(
+        "select version, data from session_events
+        where account_id = $1 and session_id = $2 and type = $3 and data @> $4
+        order by seq desc limit 1",
+        session.account_id.0,
+        session.session_id.0,
+        E::TYPE,
+        fields,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let fact = row.map(|row| decode_data(u16::try_from(row.version).unwrap_or(0), row.data));
+    Ok(fact.transpose()?)
 }
 
 /// The entries of a session after `after`, oldest first, at most `limit`.
@@ -151,13 +189,15 @@ async fn append(tx: &mut Tx, session: &LockedSession, fact: &Fact) -> Result<boo
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Marks the row of a failed run: what retry and the reconciler go by.
+/// Marks the row of a run that failed or was skipped: what retry and the reconciler go by.
 async fn project(tx: &mut Tx, session: &LockedSession, fact: &Fact) -> Result<(), sqlx::Error> {
     let account = session.account_id;
     match fact {
         Fact::RecordingFailed(e) => super::recordings::mark_failed(tx, account, e).await,
         Fact::TranscriptionFailed(e) => super::transcriptions::mark_failed(tx, account, e).await,
         Fact::AnalysisFailed(e) => super::analyses::mark_failed(tx, account, e).await,
+        Fact::TranscriptionSkipped(e) => super::transcriptions::mark_skipped(tx, account, e).await,
+        Fact::AnalysisSkipped(e) => super::analyses::mark_skipped(tx, account, e).await,
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Tx;
 use super::timeline::LockedSession;
 use crate::documents::transcript::{Turn, Word};
-use crate::events::{TranscriptionFailed, TranscriptionRequested};
+use crate::events::{TranscriptionFailed, TranscriptionRequested, TranscriptionSkipped};
 use crate::ids::{AccountId, RecordingId, SessionId};
 
 /// A transcription without its turns.
@@ -16,7 +16,7 @@ pub struct Transcription {
     pub recording_id: RecordingId,
     pub generation: i32,
     pub run: i32,
-    /// `requested`, `done` or `failed`.
+    /// `requested`, `done`, `failed` or `skipped`.
     pub state: String,
 }
 
@@ -231,7 +231,28 @@ pub async fn mark_failed(
     .map(|_| ())
 }
 
-/// Begins the next run of a failed transcription; answers its number, or `None` if it has not failed.
+/// Marks a run skipped, unless a newer run has begun.
+pub async fn mark_skipped(
+    tx: &mut Tx,
+    account_id: AccountId,
+    skipped: &TranscriptionSkipped,
+) -> Result<(), sqlx::Error> {
+    // A redriven run is still marked failed.
+    sqlx::query!(
+        "update transcriptions set state = 'skipped', updated_at = clock_timestamp()
+        where account_id = $1 and recording_id = $2 and generation = $3 and run = $4
+            and state in ('requested', 'failed')",
+        account_id.0,
+        skipped.recording_id.0,
+        skipped.generation,
+        skipped.run,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Begins the next run of a transcription that failed or was skipped; answers its number, or `None`.
 pub async fn retry(
     tx: &mut Tx,
     account_id: AccountId,
@@ -240,7 +261,7 @@ pub async fn retry(
 ) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar!(
         "update transcriptions set state = 'requested', run = run + 1, updated_at = clock_timestamp()
-        where account_id = $1 and recording_id = $2 and generation = $3 and state = 'failed'
+        where account_id = $1 and recording_id = $2 and generation = $3 and state in ('failed', 'skipped')
         returning run",
         account_id.0,
         recording_id.0,
@@ -252,7 +273,7 @@ pub async fn retry(
 
 /// Claims transcriptions that are to be asked for again: they have waited since before `before`, or
 /// they are done and the transcript of their generation was never made, because the last recording
-/// that it waited for turned out to be no audio.
+/// that it waited for turned out to be no audio. One that waits for a person is not such a recording.
 pub async fn claim_unfinished(
     tx: &mut Tx,
     before: Timestamp,
@@ -265,7 +286,10 @@ pub async fn claim_unfinished(
             select t.account_id, t.recording_id, t.generation from transcriptions t
             where t.updated_at < $1 and (t.state = 'requested' or (t.state = 'done' and not exists (
                 select from transcripts s where s.account_id = t.account_id
-                    and s.session_id = t.session_id and s.generation >= t.generation)))
+                    and s.session_id = t.session_id and s.generation >= t.generation) and not exists (
+                select from transcriptions w where w.account_id = t.account_id
+                    and w.session_id = t.session_id and w.generation = t.generation
+                    and w.state in ('failed', 'skipped'))))
             order by t.updated_at limit $2 for update skip locked
         )
         returning session_id as "session_id: SessionId", recording_id as "recording_id: RecordingId",

@@ -10,10 +10,10 @@ use crate::ids::SessionId;
 /// Composes a generation of a locked session's transcript, if everything it is made of is there.
 ///
 /// It holds each recording's newest transcription up to the generation, in the order of upload.
-/// Left out are recordings that turned out to be no audio and, where nothing is transcribed by
-/// itself, those that nobody asked for; one that is still being checked or transcribed, or whose
-/// transcription failed, is waited for. Answers the generation when this call
-/// wrote it or it was there already, and `None` while something is missing.
+/// Left out are recordings that turned out to be no audio, those of which nothing is left and, where
+/// nothing is transcribed by itself, those that nobody asked for; one that is still being checked or
+/// transcribed, or whose transcription failed or was skipped, is waited for. Answers the generation when
+/// this call wrote it or it was there already, and `None` while something is missing.
 pub async fn compose(
     tx: &mut Tx,
     session: &LockedSession,
@@ -28,7 +28,7 @@ pub async fn compose(
             order by t.generation desc limit 1
         ) t on true
         where r.account_id = $1 and r.session_id = $2 and r.state <> 'failed'
-            and ($4 or t.state is not null)
+            and (t.state is not null or ($4 and r.state <> 'erased' and not r.transcript_erased))
         order by r.position"#,
         session.account_id.0,
         session.session_id.0,
@@ -111,6 +111,17 @@ pub async fn get(
 pub async fn newest_generation(tx: &mut Tx, session_id: SessionId) -> Result<i32, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select coalesce(max(generation), 0) as "generation!" from transcripts where session_id = $1"#,
+        session_id.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// The newest generation that was ever written, be it erased since; 0 before the first.
+pub async fn last_written(tx: &mut Tx, session_id: SessionId) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(max((data ->> 'generation')::int), 0) as "generation!" from session_events
+        where session_id = $1 and type = 'transcript.completed'"#,
         session_id.0,
     )
     .fetch_one(&mut **tx)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Tx;
-use crate::ids::{RecordingId, SessionId};
+use crate::ids::{AccountId, RecordingId, SessionId};
 use uuid::Uuid;
 
 /// An upload.
@@ -19,6 +19,13 @@ pub struct Upload {
     /// `running`, `finished` or `abandoned`.
     pub state: String,
     pub active_at: Timestamp,
+}
+
+/// What the keys of a session's recordings begin with. Made of nothing that a client says, and short:
+/// the embedded S3 makes file names of keys.
+pub fn object_prefix(account: AccountId, session: SessionId) -> String {
+    let (account, session) = (account.0.simple(), session.0.simple());
+    format!("recordings/{account}/{session}/")
 }
 
 /// Begins an upload into a session that the principal sees.

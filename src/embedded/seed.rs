@@ -7,8 +7,8 @@ use crate::db::provision::Process;
 use crate::db::recordings::{Probed, Upload};
 use crate::db::timeline::LockedSession;
 use crate::db::{
-    Principal, WorkerRole, analyses, recordings, sessions, timeline, transcriptions, transcripts,
-    users,
+    Principal, WorkerRole, analyses, policies, recordings, sessions, timeline, transcriptions,
+    transcripts, users,
 };
 use crate::documents::transcript::{Turn, speaker_of_channel};
 use crate::events::{
@@ -16,6 +16,7 @@ use crate::events::{
     RecordingUploaded, SessionCreated, TranscriptCompleted, TranscriptionRequested,
 };
 use crate::ids::{AccountId, RecordingId, SessionId, UserId};
+use crate::policy::{Consent, Policy};
 
 /// A user with a session.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +208,36 @@ pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> An
         .expect("facts");
     tx.commit().await.expect("commit");
     asked
+}
+
+/// Sets the policy of the account that a session is in.
+pub async fn policy(harness: &Harness, seeded: Seeded, policy: &Policy) {
+    let principal = Principal::user(seeded.user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let session = sessions::get(&mut tx, seeded.session_id)
+        .await
+        .expect("a query")
+        .expect("a session");
+    policies::put(&mut tx, session.account_id, policy)
+        .await
+        .expect("a policy");
+    tx.commit().await.expect("commit");
+}
+
+/// Notes what the person in a session agrees to.
+pub async fn consent(harness: &Harness, seeded: Seeded, recording: bool, ai: bool) {
+    let principal = Principal::user(seeded.user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let consent = Consent {
+        recording,
+        ai,
+        at: jiff::Timestamp::now(),
+        by: seeded.user_id,
+    };
+    policies::set_consent(&mut tx, seeded.session_id, Some(consent))
+        .await
+        .expect("consent");
+    tx.commit().await.expect("commit");
 }
 
 /// Publishes a fact under an id that the broker has not seen; answers its sequence in the stream.

@@ -6,10 +6,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    AnalysisCompleted, AnalysisFailed, AnalysisRequested, DecodeError, Envelope, Message,
-    RecordingFailed, RecordingStored, RecordingTranscribed, RecordingUploaded, SessionCompleted,
-    SessionCreated, SessionEnded, SessionStarted, StageRedriven, TranscriptCompleted,
-    TranscriptProgressed, TranscriptionFailed, TranscriptionRequested,
+    AnalysisCompleted, AnalysisFailed, AnalysisRequested, AnalysisSkipped, DecodeError, Envelope,
+    ErasureRequested, Message, RecordingFailed, RecordingStored, RecordingTranscribed,
+    RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded, SessionStarted,
+    StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
+    TranscriptionRequested, TranscriptionSkipped,
 };
 use crate::ids::{EventId, SessionId};
 
@@ -208,10 +209,13 @@ facts! {
     TranscriptProgressed,
     RecordingTranscribed,
     TranscriptionFailed,
+    TranscriptionSkipped,
     TranscriptCompleted,
     AnalysisRequested,
     AnalysisCompleted,
     AnalysisFailed,
+    AnalysisSkipped,
     SessionCompleted,
     StageRedriven,
+    ErasureRequested,
 }

@@ -30,12 +30,16 @@ mod transcript_completed;
 mod transcript_progressed;
 mod transcription_failed;
 mod transcription_requested;
+mod transcription_skipped;
 
 mod analysis_completed;
 mod analysis_failed;
 mod analysis_requested;
+mod analysis_skipped;
 
 mod stage_redriven;
+
+mod erasure_requested;
 
 pub use envelope::{DecodeError, Envelope, Message};
 pub use fact::{Event, Fact, Publishes, decode_data};
@@ -43,6 +47,8 @@ pub use fact::{Event, Fact, Publishes, decode_data};
 pub use analysis_completed::AnalysisCompleted;
 pub use analysis_failed::AnalysisFailed;
 pub use analysis_requested::AnalysisRequested;
+pub use analysis_skipped::AnalysisSkipped;
+pub use erasure_requested::{ErasedPart, ErasureRequested};
 pub use recording_failed::RecordingFailed;
 pub use recording_stored::RecordingStored;
 pub use recording_transcribed::RecordingTranscribed;
@@ -56,6 +62,7 @@ pub use transcript_completed::TranscriptCompleted;
 pub use transcript_progressed::TranscriptProgressed;
 pub use transcription_failed::TranscriptionFailed;
 pub use transcription_requested::TranscriptionRequested;
+pub use transcription_skipped::{SkipCode, TranscriptionSkipped};
 
 #[cfg(test)]
 mod frozen_tests;

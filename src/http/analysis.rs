@@ -20,8 +20,9 @@ use super::retry::retry_transcriptions;
 use super::sessions;
 use super::shapes::Requested;
 use crate::db::analyses::{self, Generation};
+use crate::db::recordings::{self, Recording};
 use crate::db::timeline::LockedSession;
-use crate::db::{Tx, recordings, transcriptions, transcripts};
+use crate::db::{Tx, transcriptions, transcripts};
 use crate::documents::analysis::Analysis;
 use crate::events::{AnalysisRequested, Fact, TranscriptionRequested};
 use crate::ids::{RecordingId, SessionId};
@@ -39,12 +40,12 @@ pub struct RunParams {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AnalysisAnswer {
     pub session_id: SessionId,
-    /// `pending`, `running`, `done` or `failed`: the newest generation.
+    /// `pending`, `running`, `done`, `failed` or `skipped`: the newest generation.
     pub status: String,
     /// The newest finished one; null before there is one.
     #[schema(value_type = Option<Analysis>)]
     pub analysis: Option<Value>,
-    /// Why the newest generation failed, if it did.
+    /// Why the newest generation failed or was skipped, if it was.
     pub error: Option<String>,
     pub generations: Vec<GenerationShape>,
 }
@@ -52,7 +53,7 @@ pub struct AnalysisAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct GenerationShape {
     pub generation: i32,
-    /// `running`, `done` or `failed`.
+    /// `running`, `done`, `failed` or `skipped`.
     pub state: String,
     pub engine: Option<String>,
     pub created_at: Timestamp,
@@ -60,7 +61,8 @@ pub struct GenerationShape {
 
 /// Transcribe the recordings of a session.
 ///
-/// Joins the run that exists for the same recordings; a failed one is begun again.
+/// Joins the run that exists for the same recordings; one that failed or was skipped is begun
+/// again.
 #[utoipa::path(post, path = "/analysis/{session_id}/transcribe", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
@@ -95,7 +97,8 @@ pub async fn transcribe(
 
 /// Analyse the newest transcript of a session.
 ///
-/// Joins the run that exists for the same transcript; a failed one is begun again.
+/// Joins the run that exists for the same transcript; one that failed or was skipped is begun
+/// again.
 #[utoipa::path(post, path = "/analysis/{session_id}/analyze", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
@@ -157,6 +160,29 @@ pub async fn get(
     }))
 }
 
+/// Asks for what this session makes by itself and does not have, because it was erased when consent was
+/// withdrawn.
+pub async fn request_missing(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    let id = session.session_id;
+    let asked = transcriptions::of_session(tx, id).await?;
+    let recordings = recordings::of_session(tx, id).await?;
+    let is_missing = |recording: &Recording| {
+        recording.state == "stored" && !asked.iter().any(|t| t.recording_id == recording.id)
+    };
+    if session.auto_transcribe && recordings.iter().any(is_missing) {
+        return Ok(transcription(tx, session, false).await?.1);
+    }
+    let newest = transcripts::newest_generation(tx, id).await?;
+    let generations = analyses::generations(tx, id).await?;
+    let is_analysed = generations
+        .iter()
+        .any(|it| it.transcript_generation == newest);
+    if session.auto_analyze && newest > 0 && !is_analysed {
+        return Ok(analysis(tx, session, false).await?.1);
+    }
+    Ok(Vec::new())
+}
+
 async fn transcription(
     tx: &mut Tx,
     session: &LockedSession,
@@ -176,7 +202,7 @@ async fn transcription(
         ));
     }
     let current = session.transcript_generation;
-    let written = transcripts::newest_generation(tx, id).await?;
+    let written = transcripts::last_written(tx, id).await?;
     let asked = transcriptions::of_session(tx, id).await?;
     let is_asked = |recording: &RecordingId| asked.iter().any(|t| t.recording_id == *recording);
     let mut facts = Vec::new();
@@ -259,6 +285,7 @@ fn state_word(state: &str) -> &'static str {
     match state {
         "done" => "done",
         "failed" => "failed",
+        "skipped" => "skipped",
         _ => "running",
     }
 }

@@ -26,6 +26,18 @@ pub async fn stage(
     Ok(outbox::insert(tx, session, SOURCE, Some(&traceparent), facts).await?)
 }
 
+/// Puts the event of a fact into the outbox whose session goes: there will be no timeline.
+pub async fn stage_last(
+    tx: &mut Tx,
+    session: &LockedSession,
+    trace: Trace,
+    fact: &Fact,
+) -> Result<Vec<Message>, ApiError> {
+    let traceparent = trace.traceparent();
+    let facts = std::slice::from_ref(fact);
+    Ok(outbox::insert(tx, session, SOURCE, Some(&traceparent), facts).await?)
+}
+
 /// Commits, and publishes what was [`stage`]d.
 ///
 /// The answer does not wait for the broker: events that cannot be published now stay in the outbox,

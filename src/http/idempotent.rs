@@ -13,6 +13,9 @@ use super::problem::ApiError;
 use crate::db::Tx;
 use crate::db::idempotency::{self, Answer};
 
+/// The status that an erasure leaves in place of an answer that told of what is gone.
+const ERASED: i16 = 404;
+
 /// A key in use by this transaction.
 pub struct Claim {
     key: Option<String>,
@@ -46,6 +49,12 @@ pub async fn begin(
         if let Some(answer) = idempotency::find(tx, path, key).await? {
             if answer.request_sha256 != request_sha256 {
                 return Err(ApiError::KeyReused);
+            }
+            if answer.status == ERASED {
+                return Err(ApiError::NotFound {
+                    code: "erased",
+                    what: "what this request made",
+                });
             }
             return Ok(Begun::Again(respond(answer.status, answer.body)));
         }

@@ -16,9 +16,11 @@ mod client_address;
 mod client_bodies;
 mod clients;
 pub mod commit;
+mod consent;
 mod cookies;
 mod customers;
 mod docs;
+mod erasures;
 mod events;
 pub mod extract;
 mod fields;
@@ -29,6 +31,7 @@ mod openapi;
 mod origin;
 mod page;
 mod password_check;
+mod policies;
 pub mod problem;
 mod ranges;
 mod recordings;
@@ -68,6 +71,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(customers::get, customers::update))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(policies::get, policies::put))
+        .routes(routes!(erasures::get))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))
         .routes(routes!(sessions::start))

@@ -34,7 +34,7 @@ pub struct RecordingShape {
     pub size_bytes: i64,
     /// In hexadecimal.
     pub sha256: String,
-    /// `uploaded`, `stored` or `failed`.
+    /// `uploaded`, `stored`, `failed` or `erased`.
     pub state: String,
     /// Of the audio that decodes; null until the recording is stored.
     pub duration_ms: Option<i64>,
@@ -112,6 +112,12 @@ pub async fn audio(
     let mut tx = state.db.begin(caller.principal()).await?;
     let recording = read(&mut tx, session_id, recording_id).await?;
     tx.commit().await?;
+    if recording.state == "erased" {
+        return Err(ApiError::NotFound {
+            code: "recording_erased",
+            what: "the audio of this recording",
+        });
+    }
     let length = u64::try_from(recording.size_bytes).unwrap_or_default();
     let etag = format!("\"{}\"", hex(&recording.sha256));
     if ranges::is_known(&headers, &etag) {

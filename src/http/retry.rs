@@ -21,11 +21,11 @@ use crate::ids::SessionId;
 /// Which stage to try again.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Retry {
-    /// Every failed stage where it is left out.
+    /// Every stage that failed or was skipped where it is left out.
     pub stage: Option<Stage>,
 }
 
-/// Try a failed stage again: the next run of the same generation.
+/// Try a stage again that failed or was skipped: the next run of the same generation.
 #[utoipa::path(post, path = "/sessions/{id}/retry", tag = "sessions", security(("bearer" = [])),
     params(("id" = SessionId, Path)),
     request_body(content = Option<Retry>, content_type = "application/json"),
@@ -58,7 +58,7 @@ pub async fn retry(
     if facts.is_empty() {
         return Err(ApiError::conflict(
             "nothing_failed",
-            "no stage of this session has failed",
+            "no stage of this session has failed or was skipped",
         ));
     }
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
@@ -87,17 +87,37 @@ async fn transcriptions(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact
     retry_transcriptions(tx, session, session.transcript_generation).await
 }
 
-/// Begins the next run of each failed transcription of a generation.
+/// Begins the next run of each transcription of a generation that failed or was skipped.
 pub async fn retry_transcriptions(
     tx: &mut Tx,
     session: &LockedSession,
     generation: i32,
 ) -> Result<Vec<Fact>, ApiError> {
+    next_runs(tx, session, generation, &["failed", "skipped"]).await
+}
+
+/// Begins the next run of each stage that was skipped; the workers decide afresh.
+pub async fn retry_skipped(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
+    let generation = session.transcript_generation;
+    let mut facts = next_runs(tx, session, generation, &["skipped"]).await?;
+    let asked = analyses::generations(tx, session.session_id).await?;
+    if asked.last().is_some_and(|newest| newest.state == "skipped") {
+        facts.extend(analyses(tx, session).await?);
+    }
+    Ok(facts)
+}
+
+async fn next_runs(
+    tx: &mut Tx,
+    session: &LockedSession,
+    generation: i32,
+    states: &[&str],
+) -> Result<Vec<Fact>, ApiError> {
     let mut facts = Vec::new();
     let all = transcriptions::of_session(tx, session.session_id).await?;
     for asked in all
         .into_iter()
-        .filter(|asked| asked.generation == generation)
+        .filter(|asked| asked.generation == generation && states.contains(&asked.state.as_str()))
     {
         let (account, recording_id) = (session.account_id, asked.recording_id);
         if let Some(run) = transcriptions::retry(tx, account, recording_id, generation).await? {

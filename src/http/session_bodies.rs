@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::consent::ConsentGiven;
 use super::fields::present;
 use super::problem::{ApiError, FieldError};
 use crate::db::sessions::{Change, Draft};
@@ -28,6 +29,7 @@ pub struct NewSession {
     pub auto_transcribe: Option<bool>,
     /// Analyse transcripts without being asked; true where it is left out.
     pub auto_analyze: Option<bool>,
+    pub consent: Option<ConsentGiven>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -44,6 +46,10 @@ pub struct SessionChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CustomerId>)]
     pub customer_id: Option<Option<CustomerId>>,
+    /// Taking consent back erases what was made with it. Null is no consent.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<ConsentGiven>)]
+    pub consent: Option<Option<ConsentGiven>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }

@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::AppState;
 use super::caller::Caller;
 use super::commit::{commit, stage};
+use super::consent;
+use super::erasures::{self, Erasing};
 use super::extract::{Answer, Body, Id, IdempotencyKey, OptionalBody, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
@@ -54,6 +56,7 @@ pub async fn create(
     key: IdempotencyKey,
     OptionalBody(Body { value, bytes }): OptionalBody<NewSession>,
 ) -> Result<Response, ApiError> {
+    let consent = value.consent;
     let draft = value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let claim = match idempotent::begin(&mut tx, "/sessions", key, &bytes).await? {
@@ -74,6 +77,9 @@ pub async fn create(
     let inserted = sessions::insert(&mut tx, id, &draft).await;
     inserted.map_err(session_people::refused_by)?;
     let locked = lock(&mut tx, id).await?;
+    if consent.is_some() {
+        consent::change(&mut tx, &locked, consent, &caller).await?;
+    }
     let messages = stage(&mut tx, &locked, trace, &[created.into()]).await?;
     let session = SessionShape::from(read(&mut tx, id).await?);
     let answer = claim.answer(&mut tx, StatusCode::CREATED, &session).await?;
@@ -153,6 +159,7 @@ pub async fn update(
     Id(id): Id<SessionId>,
     body: Body<SessionChange>,
 ) -> Answer<SessionShape> {
+    let given = body.value.consent;
     let (change, sign_off) = body.value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
@@ -160,11 +167,13 @@ pub async fn update(
     session_people::check_customer(&mut tx, locked.account_id, customer).await?;
     let updated = sessions::update(&mut tx, id, &change).await;
     updated.map_err(session_people::refused_by)?;
-    let facts: Vec<Fact> = if sign_off {
-        vec![SessionCompleted { session_id: id }.into()]
-    } else {
-        Vec::new()
-    };
+    let mut facts: Vec<Fact> = Vec::new();
+    if let Some(given) = given {
+        facts.extend(consent::change(&mut tx, &locked, given, &caller).await?);
+    }
+    if sign_off {
+        facts.push(SessionCompleted { session_id: id }.into());
+    }
     finish(&state, tx, &locked, caller, trace, &facts).await
 }
 
@@ -219,18 +228,21 @@ pub async fn end(
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteParams {
-    /// Erasing is refused until there are erasures: nobody should believe that data is gone.
+    /// Destroys the session and everything of it, for good, instead of ending it.
     #[serde(default)]
     pub erase: bool,
 }
 
-/// End the conversation, as `POST /sessions/{id}/end` does. Nothing is erased.
+/// End the conversation, as `POST /sessions/{id}/end` does, or erase it.
+///
+/// Without `erase` nothing is erased. With it the session is gone from this moment: 404 for everything
+/// but a repeat, which gives the same erasure.
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions", security(("bearer" = [])),
     params(("id" = SessionId, Path), DeleteParams),
     responses(
         (status = 200, body = SessionShape),
+        (status = 202, body = Erasing, description = "With `erase=true`"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(
     state: State<AppState>,
@@ -238,14 +250,12 @@ pub async fn delete(
     trace: Trace,
     id: Id<SessionId>,
     Params(params): Params<DeleteParams>,
-) -> Answer<SessionShape> {
+) -> Result<Response, ApiError> {
     if params.erase {
-        return Err(ApiError::invalid(
-            "erase",
-            "is not supported by this version",
-        ));
+        let erasing = erasures::erase_session(state, caller, trace, id).await?;
+        return Ok((StatusCode::ACCEPTED, Json(erasing)).into_response());
     }
-    end(state, caller, trace, id).await
+    Ok(end(state, caller, trace, id).await?.into_response())
 }
 
 /// The session, locked until the end of the transaction; 404 when the caller may not see it.

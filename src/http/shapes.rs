@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::db::sessions::Session;
 use crate::ids::{CustomerId, SessionId, UserId};
+use crate::policy::Consent;
 use crate::session::{Stages, Status};
 
 /// A session.
@@ -25,6 +26,8 @@ pub struct SessionShape {
     pub counselor_id: UserId,
     #[schema(value_type = Object)]
     pub metadata: Value,
+    /// What the person in the session agreed to; null where nobody has noted it.
+    pub consent: Option<Consent>,
     pub stages: Stages,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -45,6 +48,7 @@ impl From<Session> for SessionShape {
             customer_id: session.customer_id,
             counselor_id: session.owner_id,
             metadata: session.metadata,
+            consent: session.consent,
             stages: session.stages,
             created_at: session.created_at,
             updated_at: session.updated_at,

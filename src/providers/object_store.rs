@@ -354,6 +354,19 @@ impl ObjectStore {
         })
     }
 
+    /// The keys that begin with `prefix`.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        let listing = self.client.list_objects_v2().bucket(&self.bucket);
+        let mut pages = listing.prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| store_error(error, "the bucket"))?;
+            let objects = page.contents.unwrap_or_default();
+            keys.extend(objects.into_iter().filter_map(|object| object.key));
+        }
+        Ok(keys)
+    }
+
     /// Removes an object; one that is gone is fine.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let deleted = self

@@ -7,7 +7,8 @@ use aftercall::db::{Principal, Tx, WorkerRole, analyses, recordings};
 use aftercall::embedded::harness::Harness;
 use aftercall::embedded::seed::{self, Seeded};
 use aftercall::events::{
-    AnalysisCompleted, AnalysisFailed, Fact, RecordingFailed, RecordingStored, TranscriptionFailed,
+    AnalysisCompleted, AnalysisFailed, AnalysisSkipped, Fact, RecordingFailed, RecordingStored,
+    SkipCode, TranscriptionFailed, TranscriptionSkipped,
 };
 use aftercall::ids::RecordingId;
 use serde_json::Value;
@@ -17,7 +18,7 @@ pub const PROBED: Probed = Probed {
     channels: 2,
     sample_rate_hz: 16_000,
 };
-/// The sentence of every failure here.
+/// The sentence of every failure and skip here.
 pub const REASON: &str = "The recording could not be read.";
 
 /// An uploaded recording.
@@ -69,6 +70,38 @@ pub async fn transcription_failed(
         generation,
         run,
         redrive: 0,
+        reason: REASON.to_owned(),
+    };
+    record(tx, &session, fact.into()).await;
+}
+
+pub async fn transcription_skipped(
+    harness: &Harness,
+    seeded: Seeded,
+    recording_id: RecordingId,
+    (generation, run): (i32, i32),
+) {
+    let (tx, session) = begin(harness, seeded, WorkerRole::Transcription).await;
+    let fact = TranscriptionSkipped {
+        session_id: seeded.session_id,
+        recording_id,
+        generation,
+        run,
+        redrive: 0,
+        reason_code: SkipCode::ConsentMissing,
+        reason: REASON.to_owned(),
+    };
+    record(tx, &session, fact.into()).await;
+}
+
+pub async fn analysis_skipped(harness: &Harness, seeded: Seeded, (generation, run): (i32, i32)) {
+    let (tx, session) = begin(harness, seeded, WorkerRole::Analysis).await;
+    let fact = AnalysisSkipped {
+        session_id: seeded.session_id,
+        generation,
+        run,
+        redrive: 0,
+        reason_code: SkipCode::EngineNotAllowed,
         reason: REASON.to_owned(),
     };
     record(tx, &session, fact.into()).await;

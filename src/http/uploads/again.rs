@@ -22,7 +22,7 @@ pub(super) enum Begun {
     Again(idempotency::Answer),
 }
 
-/// Checks the session and looks the key up.
+/// Checks the session and its consent, and looks the key up.
 pub(super) async fn begin(target: &Target) -> Result<Begun, ApiError> {
     let mut tx = target.state.db.begin(target.caller.principal()).await?;
     sessions::read(&mut tx, target.session_id).await?;
@@ -33,6 +33,9 @@ pub(super) async fn begin(target: &Target) -> Result<Begun, ApiError> {
             None => free(&mut tx, target, key).await?,
         },
     };
+    if matches!(begun, Begun::First) {
+        super::check_consent(&mut tx, target.session_id).await?;
+    }
     tx.commit().await?;
     Ok(begun)
 }

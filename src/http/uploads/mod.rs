@@ -28,7 +28,7 @@ use super::commit::{commit, stage};
 use super::extract::{Id, IdempotencyKey, Trace};
 use super::problem::{ApiError, Problem};
 use super::sessions;
-use crate::db::{idempotency, recordings, transcripts, uploads};
+use crate::db::{Tx, idempotency, policies, recordings, transcripts, uploads};
 use crate::events::RecordingUploaded;
 use crate::ids::{RecordingId, SessionId};
 use crate::session::Status;
@@ -97,6 +97,12 @@ pub async fn upload(
     if answered.is_err() {
         incoming.discard().await;
     }
+    if let Err(ApiError::Conflict { .. }) = &answered
+        && let Err(gone @ ApiError::NotFound { .. }) = target.still_there().await
+    {
+        // The upload was given up because the session was erased.
+        return Err(gone);
+    }
     answered
 }
 
@@ -136,6 +142,13 @@ impl Target {
         finished
             .await
             .map_err(|error| ApiError::Internal(error.into()))?
+    }
+
+    /// Whether the session can still be seen.
+    async fn still_there(&self) -> Result<(), ApiError> {
+        let mut tx = self.state.db.begin(self.caller.principal()).await?;
+        sessions::read(&mut tx, self.session_id).await?;
+        Ok(tx.commit().await?)
     }
 
     /// What `Idempotency-Key` belongs to, beside the user.
@@ -187,10 +200,12 @@ impl Target {
         let session_id = self.session_id;
         let mut tx = self.state.db.begin(self.caller.principal()).await?;
         let session = sessions::lock(&mut tx, session_id).await?;
+        // It may have been withdrawn since the upload began.
+        check_consent(&mut tx, session_id).await?;
         if !uploads::finish(&mut tx, upload_id).await? {
             return Err(unfinished::given_up());
         }
-        recording.late = transcripts::newest_generation(&mut tx, session_id).await? > 0;
+        recording.late = transcripts::last_written(&mut tx, session_id).await? > 0;
         recordings::insert(&mut tx, &session, &recording).await?;
         let (recording_id, late) = (recording.recording_id, recording.late);
         let fact = RecordingUploaded {
@@ -213,4 +228,17 @@ impl Target {
         commit(&self.state, tx, &session, self.caller, messages).await?;
         Ok(answer)
     }
+}
+
+/// Refuses a recording to which the person in the session has not agreed.
+async fn check_consent(tx: &mut Tx, session: SessionId) -> Result<(), ApiError> {
+    let rules = policies::rules(tx, session).await?;
+    let rules = rules.ok_or(ApiError::SESSION_NOT_FOUND)?;
+    if rules.may_record() {
+        return Ok(());
+    }
+    Err(ApiError::conflict(
+        "consent_needed",
+        "note the consent to be recorded in the session first",
+    ))
 }

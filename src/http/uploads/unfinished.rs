@@ -11,7 +11,7 @@ use crate::db::uploads;
 use crate::http::AppState;
 use crate::http::caller::Caller;
 use crate::http::problem::ApiError;
-use crate::ids::{AccountId, RecordingId, SessionId};
+use crate::ids::RecordingId;
 use crate::providers::object_store::{PartTag, StoreError};
 
 /// The row is renewed this often.
@@ -36,7 +36,8 @@ impl Unfinished {
         let (id, recording_id) = (Uuid::now_v7(), RecordingId::generate());
         let mut tx = target.state.db.begin(target.caller.principal()).await?;
         let session = super::sessions::read(&mut tx, target.session_id).await?;
-        let object_key = object_key(session.account_id, session.id, recording_id);
+        let prefix = uploads::object_prefix(session.account_id, session.id);
+        let object_key = format!("{prefix}{}", recording_id.0.simple());
         let key = target.key.as_deref();
         uploads::insert(&mut tx, id, session.id, recording_id, &object_key, key)
             .await
@@ -172,12 +173,6 @@ pub(super) fn given_up() -> ApiError {
         "upload_given_up",
         "the upload was silent for too long and was given up",
     )
-}
-
-/// Made of nothing that the client says, and short: the embedded S3 makes file names of it.
-fn object_key(account: AccountId, session: SessionId, recording: RecordingId) -> String {
-    let (account, session) = (account.0.simple(), session.0.simple());
-    format!("recordings/{account}/{session}/{}", recording.0.simple())
 }
 
 /// Removes what an upload left. Its row is given up first: after that it cannot finish, and one that

@@ -1,6 +1,7 @@
 //! Uploads and playback: what is accepted, what is refused, and what either leaves.
 
 mod broken_off;
+mod consent;
 mod playback;
 
 use aftercall::config;

@@ -11,7 +11,7 @@ use aftercall::bus::{self, EVENTS};
 use aftercall::events::Publishes;
 use aftercall::worker::{Handler, Incoming};
 use aftercall_analysis::AnalyzeSession;
-use aftercall_maintenance::FileDeadLetter;
+use aftercall_maintenance::{EraseSession, FileDeadLetter};
 use aftercall_storage::StoreRecording;
 use aftercall_transcription::TranscribeRecording;
 
@@ -76,11 +76,12 @@ impl Flow {
 }
 
 /// Every handler, in flow order.
-fn flows() -> [Flow; 4] {
+fn flows() -> [Flow; 5] {
     [
         Flow::of::<StoreRecording>("storage"),
         Flow::of::<TranscribeRecording>("transcription"),
         Flow::of::<AnalyzeSession>("analysis"),
+        Flow::of::<EraseSession>("maintenance"),
         Flow::of::<FileDeadLetter>("maintenance"),
     ]
 }

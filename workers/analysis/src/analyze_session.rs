@@ -1,10 +1,18 @@
-//! `analysis.requested` → `analysis.completed`
+//! `analysis.requested` → `analysis.completed` or `analysis.skipped`
 
-use aftercall::db::{Db, Principal, WorkerRole, analyses, timeline, transcripts};
+use aftercall::db::{Db, Principal, Tx, WorkerRole, analyses, timeline, transcripts};
+use aftercall::documents::analysis::Analysis;
+use aftercall::documents::transcript::Transcript;
 use aftercall::events::{AnalysisCompleted, AnalysisFailed, AnalysisRequested};
 use aftercall::worker::{Context, Failure, Handler};
 
 use crate::local;
+use crate::permission::Attempt;
+
+aftercall::publishes! {
+    /// What follows when a transcript is analysed, or may not be.
+    pub enum Published { AnalysisCompleted, AnalysisSkipped }
+}
 
 /// Analyses a generation of a session's transcript with the local engine.
 #[derive(Clone, Debug)]
@@ -16,49 +24,58 @@ impl AnalyzeSession {
     pub fn new(db: Db) -> Self {
         Self { db }
     }
-}
 
-impl Handler for AnalyzeSession {
-    const NAME: &'static str = "analyze-session";
-    const GAVE_UP: &'static str = "The transcript could not be analysed.";
-    type Consumes = AnalysisRequested;
-    type Publishes = AnalysisCompleted;
-    type Fails = AnalysisFailed;
+    async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        self.db.begin(Principal::Worker(WorkerRole::Analysis)).await
+    }
 
-    async fn handle(
+    /// The transcript to read, or what is published without reading it.
+    async fn load(
         &self,
-        event: AnalysisRequested,
-        _context: &Context,
-    ) -> Result<Vec<AnalysisCompleted>, Failure> {
-        let mut tx = self
-            .db
-            .begin(Principal::Worker(WorkerRole::Analysis))
-            .await?;
+        attempt: Attempt<'_>,
+    ) -> Result<Result<Transcript, Vec<Published>>, Failure> {
+        let event = attempt.event;
+        let mut tx = self.begin().await?;
+        let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
+            return Ok(Err(Vec::new()));
+        };
+        let generations = analyses::generations(&mut tx, event.session_id).await?;
+        let asked = generations
+            .into_iter()
+            .find(|asked| asked.generation == event.generation);
+        if asked.is_some_and(|asked| asked.state == "done") {
+            return Ok(Err(vec![completed(event).into()]));
+        }
+        if let Some(skipped) = attempt.skipped(&mut tx, &session).await? {
+            tx.commit().await?;
+            return Ok(Err(vec![skipped.into()]));
+        }
         let generation = Some(event.transcript_generation);
         let transcript = transcripts::get(&mut tx, event.session_id, generation)
             .await
             .map_err(unreadable)?;
         tx.commit().await?;
-        let Some(transcript) = transcript else {
-            // The request is written after the transcript, in one transaction: the session is gone.
-            tracing::info!(session_id = %event.session_id, "nothing to analyse");
-            return Ok(Vec::new());
-        };
-        let analysis = tokio::task::spawn_blocking(move || local::analyze(&transcript)).await?;
-        let document = serde_json::to_value(&analysis)?;
+        // The request is written after the transcript, in one transaction: without it the session, or
+        // its text, was erased.
+        Ok(transcript.ok_or_else(Vec::new))
+    }
 
-        let mut tx = self
-            .db
-            .begin(Principal::Worker(WorkerRole::Analysis))
-            .await?;
+    /// Writes the analysis; the first stands. One that may not be kept any more is dropped.
+    async fn finish(
+        &self,
+        attempt: Attempt<'_>,
+        analysis: Analysis,
+    ) -> Result<Vec<Published>, Failure> {
+        let event = attempt.event;
+        let document = serde_json::to_value(&analysis)?;
+        let mut tx = self.begin().await?;
         let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
             return Ok(Vec::new());
         };
-        let completed = AnalysisCompleted {
-            session_id: event.session_id,
-            generation: event.generation,
-            transcript_generation: event.transcript_generation,
-        };
+        if let Some(skipped) = attempt.skipped(&mut tx, &session).await? {
+            tx.commit().await?;
+            return Ok(vec![skipped.into()]);
+        }
         analyses::finish(
             &mut tx,
             session.account_id,
@@ -68,9 +85,39 @@ impl Handler for AnalyzeSession {
             &document,
         )
         .await?;
+        let completed = completed(event);
         timeline::record(&mut tx, &session, &[completed.clone().into()]).await?;
         tx.commit().await?;
-        Ok(vec![completed])
+        Ok(vec![completed.into()])
+    }
+}
+
+impl Handler for AnalyzeSession {
+    const NAME: &'static str = "analyze-session";
+    const GAVE_UP: &'static str = "The transcript could not be analysed.";
+    type Consumes = AnalysisRequested;
+    type Publishes = Published;
+    type Fails = AnalysisFailed;
+
+    async fn handle(
+        &self,
+        event: AnalysisRequested,
+        context: &Context,
+    ) -> Result<Vec<Published>, Failure> {
+        let attempt = Attempt {
+            event: &event,
+            redrive: i32::try_from(context.redrive()).unwrap_or(i32::MAX),
+            engine: local::NAME,
+        };
+        let transcript = match self.load(attempt).await? {
+            Ok(transcript) => transcript,
+            Err(published) => {
+                tracing::info!(session_id = %event.session_id, "nothing to analyse");
+                return Ok(published);
+            }
+        };
+        let analysis = tokio::task::spawn_blocking(move || local::analyze(&transcript)).await?;
+        self.finish(attempt, analysis).await
     }
 
     fn failed(
@@ -86,6 +133,14 @@ impl Handler for AnalyzeSession {
             redrive: i32::try_from(redrive).unwrap_or(i32::MAX),
             reason,
         })
+    }
+}
+
+fn completed(event: &AnalysisRequested) -> AnalysisCompleted {
+    AnalysisCompleted {
+        session_id: event.session_id,
+        generation: event.generation,
+        transcript_generation: event.transcript_generation,
     }
 }
 

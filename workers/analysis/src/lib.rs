@@ -2,14 +2,16 @@
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
-//! | [`AnalyzeSession`] | `analysis.requested` | `analysis.completed` | `analyses` | nothing: the engine is [`local`] |
+//! | [`AnalyzeSession`] | `analysis.requested` | `analysis.completed`, `analysis.skipped` | `analyses` | nothing: the engine is [`local`] |
 //!
 //! Not here: the document itself (`aftercall::documents::analysis`).
 //!
-//! Invariant: a generation that is written is never changed.
+//! Invariant: no engine reads what the account's policy or the session's consent forbids; a generation
+//! that is written is never changed.
 
 mod analyze_session;
 pub mod local;
+pub mod permission;
 
 pub use analyze_session::AnalyzeSession;
 

@@ -1,10 +1,12 @@
 //! `AnalyzeSession` on a real Postgres and a real nats-server.
 
 use aftercall::db::provision::Process;
-use aftercall::db::{Principal, WorkerRole, analyses};
+use aftercall::db::{Principal, WorkerRole, analyses, timeline};
 use aftercall::documents::analysis::Analysis;
 use aftercall::embedded::harness::{Harness, Running};
 use aftercall::embedded::seed::{self, Seeded};
+use aftercall::events::AnalysisRequested;
+use aftercall::policy::Policy;
 use aftercall::session::{Phase, Status};
 use aftercall_analysis::AnalyzeSession;
 
@@ -124,4 +126,80 @@ async fn what_can_never_work_fails_with_a_reason() {
     assert_eq!(harness.dead().await, 1);
     worker.stop().await;
     harness.finish_as_it_is().await;
+}
+
+/// Asks for the next run, as the owner does.
+async fn ask_again(harness: &Harness, seeded: Seeded) -> AnalysisRequested {
+    let principal = Principal::user(seeded.user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let session = timeline::lock(&mut tx, seeded.session_id).await;
+    let session = session.expect("a lock").expect("a session");
+    let requested = analyses::retry(&mut tx, session.account_id, session.session_id, 1).await;
+    let requested = requested.expect("a query").expect("it may run again");
+    timeline::record(&mut tx, &session, &[requested.clone().into()])
+        .await
+        .expect("a fact");
+    tx.commit().await.expect("commit");
+    requested
+}
+
+#[tokio::test]
+async fn what_the_policy_forbids_is_skipped_until_it_is_asked_for_again() {
+    let harness = Harness::start().await;
+    let seeded = seed::session(&harness).await;
+    let requested = seed::transcript(&harness, seeded, &LINES).await;
+    let forbids = Policy {
+        text_engines: Some(Vec::new()),
+        ..Policy::default()
+    };
+    seed::policy(&harness, seeded, &forbids).await;
+    let worker = start(&harness);
+    seed::publish(&harness, &requested).await;
+    harness.idle_of(HANDLER).await;
+    // Delivered again after the policy was changed, the run stays skipped: nobody asked for another.
+    seed::policy(&harness, seeded, &Policy::default()).await;
+    seed::publish(&harness, &requested).await;
+    harness.idle_of(HANDLER).await;
+
+    assert_eq!(harness.deliveries(HANDLER).await, 2);
+    assert!(document(&harness, seeded).await.is_none());
+    let session = harness.session(seeded).await;
+    assert_eq!(session.status, Status::Transcribed);
+    assert_eq!(session.stages.analysis.state, Phase::Skipped);
+    assert_eq!(
+        session.stages.analysis.reason.as_deref(),
+        Some("The policy of this account does not let the analysis engine read its transcripts.")
+    );
+    assert_eq!(harness.published("analysis.skipped").await, 1);
+
+    let again = ask_again(&harness, seeded).await;
+    assert_eq!(again.run, 2);
+    seed::publish(&harness, &again).await;
+    harness.idle_of(HANDLER).await;
+    assert!(document(&harness, seeded).await.is_some());
+    let session = harness.session(seeded).await;
+    assert_eq!(session.stages.analysis.state, Phase::Done);
+    worker.stop().await;
+    harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn a_transcript_is_not_analysed_without_consent() {
+    let harness = Harness::start().await;
+    let seeded = seed::session(&harness).await;
+    let requested = seed::transcript(&harness, seeded, &LINES).await;
+    seed::consent(&harness, seeded, true, false).await;
+    let worker = start(&harness);
+    seed::publish(&harness, &requested).await;
+    harness.idle_of(HANDLER).await;
+
+    assert!(document(&harness, seeded).await.is_none());
+    let session = harness.session(seeded).await;
+    assert_eq!(session.stages.analysis.state, Phase::Skipped);
+    assert_eq!(
+        session.stages.analysis.reason.as_deref(),
+        Some("The person in this session does not agree to automatic analysis.")
+    );
+    worker.stop().await;
+    harness.finish_of(HANDLER).await;
 }

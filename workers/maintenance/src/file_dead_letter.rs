@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use aftercall::db::dead_letters::{self, Letter};
-use aftercall::db::{Db, Principal, WorkerRole};
+use aftercall::db::{Db, Principal, WorkerRole, erasure_sessions};
 use aftercall::worker::{Context, Failure, Handler};
 
 /// Files what handlers gave up on, so that it can be listed, read and redriven.
@@ -32,7 +32,12 @@ impl Handler for FileDeadLetter {
             .db
             .begin(Principal::Worker(WorkerRole::Maintenance))
             .await?;
-        if dead_letters::file(&mut tx, &letter).await? {
+        if let Some(session) = letter.session_id
+            && erasure_sessions::reopen(&mut tx, session).await?
+        {
+            // Late: its message goes with the erasure's next pass.
+            tracing::info!(session_id = %session, "dead letter of an erased session dropped");
+        } else if dead_letters::file(&mut tx, &letter).await? {
             tracing::warn!(
                 handler = letter.handler,
                 class = letter.class,

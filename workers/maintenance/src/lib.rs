@@ -3,12 +3,14 @@
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
 //! | [`FileDeadLetter`] | dead letters | nothing | `dead_letters` | nothing |
+//! | [`EraseSession`] | `erasure.requested` | nothing | everything of a session, `erasure_sessions` | object store, broker |
 //!
 //! | job | what it does |
 //! | --- | --- |
 //! | [`relay`] | publishes events that a command left in the outbox |
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
+//! | [`Eraser::go_on`] | goes on with erasures, and makes their second pass |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `sign-ins` | forgets sign-ins and refresh tokens a week after they ended |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
@@ -21,12 +23,16 @@
 //!
 //! Invariant: every job can stop at any point and be run again.
 
+mod erase_session;
+pub mod erasure;
 mod file_dead_letter;
 mod jobs;
 mod outbox;
 mod reconcile;
 pub mod uploads;
 
+pub use erase_session::EraseSession;
+pub use erasure::Eraser;
 pub use file_dead_letter::FileDeadLetter;
 pub use outbox::relay;
 pub use reconcile::reconcile;
@@ -93,7 +99,8 @@ pub async fn start(
     let store = ObjectStore::connect(&config.object_store).await?;
     let tracker = TaskTracker::new();
     let turns = Arc::new(Semaphore::new(jobs::AT_ONCE));
-    for job in jobs(&config.maintenance, &db, &bus, &store) {
+    let eraser = Eraser::new(db.clone(), bus.clone(), store.clone());
+    for job in jobs(&config.maintenance, &db, &bus, &store, &eraser) {
         tracker.spawn(job.repeat(db.clone(), Arc::clone(&turns), shutdown.soft().clone()));
     }
     tracker.close();
@@ -105,6 +112,7 @@ pub async fn start(
         probes: Vec::new(),
         concurrency: config.worker.concurrency,
     })
+    .handler(EraseSession::new(eraser))
     .handler(FileDeadLetter::new(db))
     .serve(config.worker.address, metrics, shutdown)
     .await?;
@@ -112,7 +120,13 @@ pub async fn start(
     Ok(())
 }
 
-fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore) -> Vec<Job> {
+fn jobs(
+    settings: &config::Maintenance,
+    db: &Db,
+    bus: &Bus,
+    store: &ObjectStore,
+    eraser: &Eraser,
+) -> Vec<Job> {
     let parameters = Parameters {
         replicas: settings.nats_replicas,
         duplicate_window: settings.nats_duplicate_window,
@@ -154,6 +168,9 @@ fn jobs(settings: &config::Maintenance, db: &Db, bus: &Bus, store: &ObjectStore)
                 Ok(swept.removed)
             },
         ),
+        job("erasures", 15, eraser.clone(), |eraser| async move {
+            eraser.go_on(Timestamp::now()).await
+        }),
         job("answers", 3600, db.clone(), move |db| async move {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aftercall::db::provision::Process;
-use aftercall::db::{Principal, WorkerRole, dead_letters, jobs, outbox, timeline};
+use aftercall::db::recordings::Probed;
+use aftercall::db::{Principal, WorkerRole, dead_letters, jobs, outbox, timeline, transcriptions};
 use aftercall::embedded::harness::{Harness, eventually};
 use aftercall::embedded::seed::{self, Seeded};
-use aftercall::events::{Fact, SessionEnded};
+use aftercall::events::{Fact, SessionEnded, SkipCode, TranscriptionSkipped};
 use aftercall_maintenance::{FileDeadLetter, reconcile, relay};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -139,6 +140,55 @@ async fn unfinished_work_is_asked_for_again() {
         .expect("relayed");
     assert_eq!(harness.published("recording.uploaded").await, 1);
     assert_eq!(harness.published("analysis.requested").await, 1);
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn a_skipped_stage_waits_for_a_person() {
+    let harness = Harness::start().await;
+    let seeded = seed::session(&harness).await;
+    let probed = Probed {
+        duration_ms: 1_000,
+        channels: 1,
+        sample_rate_hz: 16_000,
+    };
+    // One of two recordings is transcribed, and the transcript waits for the other.
+    let mut requested = Vec::new();
+    for key in ["recordings/one", "recordings/two"] {
+        let uploaded = seed::recording(&harness, seeded, key, 1, [0; 32]).await;
+        requested.push(seed::stored(&harness, &uploaded, probed).await);
+    }
+    let role = Principal::Worker(WorkerRole::Transcription);
+    let mut tx = harness.begin(Process::Transcription, role).await;
+    let session = timeline::lock(&mut tx, seeded.session_id).await;
+    let session = session.expect("a lock").expect("a session");
+    let skipped = TranscriptionSkipped {
+        session_id: seeded.session_id,
+        recording_id: requested[0].recording_id,
+        generation: 1,
+        run: 1,
+        redrive: 0,
+        reason_code: SkipCode::ConsentMissing,
+        reason: "Nobody agreed.".to_owned(),
+    };
+    timeline::record(&mut tx, &session, &[skipped.into()])
+        .await
+        .expect("recorded");
+    let outcome = transcriptions::Outcome {
+        language: None,
+        engine: "test",
+        note: None,
+        turns: &[],
+    };
+    let done = requested[1].recording_id;
+    transcriptions::finish(&mut tx, session.account_id, done, 1, &outcome)
+        .await
+        .expect("finished");
+    tx.commit().await.expect("commit");
+
+    let db = harness.db(Process::Maintenance);
+    let claimed = reconcile(&db, after(AGE), AGE).await.expect("nothing");
+    assert_eq!(claimed, 0);
     harness.finish_as_it_is().await;
 }
 

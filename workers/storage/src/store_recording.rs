@@ -71,7 +71,8 @@ impl StoreRecording {
         };
         let (account_id, id) = (session.account_id, event.recording_id);
         recordings::mark_stored(&mut tx, account_id, id, probed).await?;
-        let Some(recording) = recordings::get(&mut tx, id).await? else {
+        let recording = recordings::get(&mut tx, id).await?;
+        let Some(recording) = recording.filter(|recording| recording.state != "erased") else {
             return Ok(Vec::new());
         };
         let published = follow(&mut tx, &session, &recording).await?;
@@ -101,7 +102,7 @@ impl Handler for StoreRecording {
         let mut tx = self.begin().await?;
         let recording = recordings::get(&mut tx, event.recording_id).await?;
         tx.commit().await?;
-        let Some(recording) = recording else {
+        let Some(recording) = recording.filter(|recording| recording.state != "erased") else {
             // Its row is older than the event: it was erased.
             tracing::info!(recording_id = %event.recording_id, "nothing to store");
             return Ok(Vec::new());
@@ -182,6 +183,6 @@ async fn generation(
     {
         return Ok(first.generation);
     }
-    let written = transcripts::newest_generation(tx, session.session_id).await?;
+    let written = transcripts::last_written(tx, session.session_id).await?;
     Ok(session.transcript_generation.max(written + 1))
 }

@@ -4,30 +4,37 @@
 use aftercall::db::timeline::{self, LockedSession, RecordError};
 use aftercall::db::transcriptions::{self, Outcome};
 use aftercall::db::{Db, Tx, analyses, transcripts};
-use aftercall::events::{
-    AnalysisRequested, Publishes, RecordingTranscribed, TranscriptCompleted, TranscriptionRequested,
-};
+use aftercall::events::{AnalysisRequested, Publishes, RecordingTranscribed, TranscriptCompleted};
 
+use crate::permission::Attempt;
 use crate::transcribe_recording::ROLE;
 
 aftercall::publishes! {
-    /// What follows when a recording is transcribed.
-    pub enum Published { RecordingTranscribed, TranscriptCompleted, AnalysisRequested }
+    /// What follows when a recording is transcribed, or may not be.
+    pub enum Published {
+        RecordingTranscribed, TranscriptionSkipped, TranscriptCompleted, AnalysisRequested,
+    }
 }
 
-/// Writes the outcome, if there is one to write, and what follows from it, in one transaction.
+/// Writes the outcome, if there is one to write, and what follows from it, in one transaction. An
+/// outcome that may not be kept any more is dropped.
 ///
 /// Everything here is written once: a second call answers the same facts.
 pub async fn conclude(
     db: &Db,
-    event: &TranscriptionRequested,
+    attempt: Attempt<'_>,
     outcome: Option<&Outcome<'_>>,
 ) -> Result<Vec<Published>, RecordError> {
+    let event = attempt.event;
     let mut tx = db.begin(ROLE).await?;
     let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
         return Ok(Vec::new());
     };
     if let Some(outcome) = outcome {
+        if let Some(skipped) = attempt.skip_if_forbidden(&mut tx, &session).await? {
+            tx.commit().await?;
+            return Ok(vec![skipped.into()]);
+        }
         let (recording_id, generation) = (event.recording_id, event.generation);
         transcriptions::finish(
             &mut tx,

@@ -2,21 +2,23 @@
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
-//! | [`TranscribeRecording`] | `transcription.requested` | `recording.transcribed`, `transcript.progressed`, `transcript.completed`, `analysis.requested` | `transcriptions`, `transcription_chunks`, `transcripts`, `analyses` | S3, a speech-to-text server |
+//! | [`TranscribeRecording`] | `transcription.requested` | `recording.transcribed`, `transcription.skipped`, `transcript.progressed`, `transcript.completed`, `analysis.requested` | `transcriptions`, `transcription_chunks`, `transcripts`, `analyses` | S3, a speech-to-text server |
 //!
-//! A recording is decoded ([`cutting`]), brought to 16 kHz ([`resample`]), searched for speech
+//! Whether a recording may be heard at all is asked first and throughout ([`permission`]). It is decoded ([`cutting`]), brought to 16 kHz ([`resample`]), searched for speech
 //! ([`speech`], [`crosstalk`]), cut at its pauses ([`segmenter`], [`chunks`]), heard chunk by chunk
 //! ([`TranscribeRecording`]) and put together ([`turns`], [`conclude`]).
 //!
 //! Not here: what a transcript is (`aftercall::documents::transcript`).
 //!
-//! Invariant: a chunk that was answered is stored and not asked for again; a generation that is
+//! Invariant: nothing leaves this machine that the account's policy or the session's consent forbids; a
+//! chunk that was answered is stored and not asked for again; a generation that is
 //! written is never changed.
 
 pub mod chunks;
 pub mod conclude;
 pub mod crosstalk;
 pub mod cutting;
+pub mod permission;
 pub mod resample;
 pub mod segmenter;
 pub mod speech;

@@ -1,5 +1,5 @@
-//! `transcription.requested` → `recording.transcribed`, and with a session's last recording
-//! `transcript.completed` and `analysis.requested`
+//! `transcription.requested` → `recording.transcribed` or `transcription.skipped`, and with a session's
+//! last recording `transcript.completed` and `analysis.requested`
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftercall::audio::AudioError;
-use aftercall::db::recordings::{self, Recording};
-use aftercall::db::transcriptions::{self, Chunk as StoredChunk, Transcription};
+use aftercall::db::recordings::Recording;
+use aftercall::db::transcriptions::{self, Chunk as StoredChunk};
 use aftercall::db::{Db, Principal, WorkerRole, timeline};
 use aftercall::documents::transcript::NO_SPEECH;
 use aftercall::events::{TranscriptProgressed, TranscriptionFailed, TranscriptionRequested};
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::chunks::{Chunk, CutError};
 use crate::conclude::{self, Published};
 use crate::cutting::{self, Cutting};
+use crate::permission::{Admission, Attempt};
 use crate::turns::{HeardChunk, build_turns};
 use crate::wav;
 
@@ -59,18 +60,6 @@ impl TranscribeRecording {
         }
     }
 
-    async fn load(
-        &self,
-        event: &TranscriptionRequested,
-    ) -> Result<Option<(Transcription, Recording)>, Failure> {
-        let mut tx = self.db.begin(ROLE).await?;
-        let transcription =
-            transcriptions::get(&mut tx, event.recording_id, event.generation).await?;
-        let recording = recordings::get(&mut tx, event.recording_id).await?;
-        tx.commit().await?;
-        Ok(transcription.zip(recording))
-    }
-
     /// A copy on this machine's disk: some containers keep their index at the end, and decoding
     /// reads back and forth.
     async fn download(&self, recording: &Recording) -> Result<File, Failure> {
@@ -83,14 +72,15 @@ impl TranscribeRecording {
     }
 
     /// Sends what is not stored yet to the engine; answers all chunks, and the channels that can be
-    /// told apart.
+    /// told apart. `None` when it may not go on.
     async fn hear(
         &self,
-        event: &TranscriptionRequested,
+        attempt: Attempt<'_>,
         recording: &Recording,
         mut cutting: Cutting,
         context: &Context,
-    ) -> Result<(Vec<StoredChunk>, u16), Failure> {
+    ) -> Result<Option<(Vec<StoredChunk>, u16)>, Failure> {
+        let event = attempt.event;
         let mut stored = self.stored(recording, event.generation).await?;
         let mut heard = Vec::new();
         let mut told = Instant::now();
@@ -99,7 +89,10 @@ impl TranscribeRecording {
             let end_ms = chunk.end_ms;
             let chunk = match stored.remove(&key(&chunk)) {
                 Some(chunk) => chunk,
-                None => self.hear_chunk(event, recording, chunk).await?,
+                None => match self.hear_chunk(attempt, recording, chunk).await? {
+                    Some(chunk) => chunk,
+                    None => return Ok(None),
+                },
             };
             heard.push(chunk);
             if context.stopping().is_cancelled() {
@@ -111,7 +104,7 @@ impl TranscribeRecording {
                 told = Instant::now();
             }
         }
-        Ok((heard, cutting.distinct_channels()))
+        Ok(Some((heard, cutting.distinct_channels())))
     }
 
     async fn stored(
@@ -129,12 +122,19 @@ impl TranscribeRecording {
             .collect())
     }
 
+    /// Asks right before the audio leaves, and again before its text is kept: the engine may take long.
     async fn hear_chunk(
         &self,
-        event: &TranscriptionRequested,
+        attempt: Attempt<'_>,
         recording: &Recording,
         chunk: Chunk,
-    ) -> Result<StoredChunk, Failure> {
+    ) -> Result<Option<StoredChunk>, Failure> {
+        let mut tx = self.db.begin(ROLE).await?;
+        let may_send = attempt.may_go_on(&mut tx).await?;
+        tx.commit().await?;
+        if !may_send {
+            return Ok(None);
+        }
         let (channel, index) = key(&chunk);
         let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
         let heard = self
@@ -157,11 +157,14 @@ impl TranscribeRecording {
             words: heard.words,
         };
         let mut tx = self.db.begin(ROLE).await?;
+        if !attempt.may_go_on(&mut tx).await? {
+            return Ok(None);
+        }
         let account = recording.account_id;
-        let generation = event.generation;
+        let generation = attempt.event.generation;
         transcriptions::insert_chunk(&mut tx, account, recording.id, generation, &chunk).await?;
         tx.commit().await?;
-        Ok(chunk)
+        Ok(Some(chunk))
     }
 
     async fn tell_progress(
@@ -200,18 +203,29 @@ impl Handler for TranscribeRecording {
         event: TranscriptionRequested,
         context: &Context,
     ) -> Result<Vec<Published>, Failure> {
-        let Some((transcription, recording)) = self.load(&event).await? else {
-            tracing::info!(session_id = %event.session_id, "nothing to transcribe");
-            return Ok(Vec::new());
+        let attempt = Attempt {
+            event: &event,
+            redrive: i32::try_from(context.redrive()).unwrap_or(i32::MAX),
+            engine: &self.engine_name,
         };
-        if transcription.state == "done" {
-            return Ok(conclude::conclude(&self.db, &event, None).await?);
-        }
+        let recording = match attempt.admit(&self.db).await? {
+            Admission::Hear(recording) => recording,
+            Admission::Done => return Ok(conclude::conclude(&self.db, attempt, None).await?),
+            Admission::Skipped(skipped) => return Ok(vec![skipped.into()]),
+            Admission::Gone => {
+                tracing::info!(session_id = %event.session_id, "nothing to transcribe");
+                return Ok(Vec::new());
+            }
+        };
         let file = self.download(&recording).await?;
         let cutting = cutting::start(file, self.max_audio)
             .await
             .map_err(cannot_cut)?;
-        let (chunks, channels) = self.hear(&event, &recording, cutting, context).await?;
+        let heard = self.hear(attempt, &recording, cutting, context).await?;
+        let Some((chunks, channels)) = heard else {
+            // The next delivery decides about the run as a whole.
+            return Err(Failure::NotYet(Duration::ZERO));
+        };
         let language = chunks.iter().find_map(|chunk| chunk.language.clone());
         let turns = build_turns(
             event.recording_id,
@@ -224,7 +238,7 @@ impl Handler for TranscribeRecording {
             note: turns.is_empty().then_some(NO_SPEECH),
             turns: &turns,
         };
-        Ok(conclude::conclude(&self.db, &event, Some(&outcome)).await?)
+        Ok(conclude::conclude(&self.db, attempt, Some(&outcome)).await?)
     }
 
     fn failed(

@@ -11,11 +11,12 @@ use aftercall::audio::Decoder;
 use aftercall::config::{self, Env};
 use aftercall::db::provision::Process;
 use aftercall::db::recordings::Probed;
-use aftercall::db::{Principal, WorkerRole, transcripts};
+use aftercall::db::{Principal, WorkerRole, timeline, transcriptions, transcripts};
 use aftercall::documents::transcript::{NO_SPEECH, Transcript};
-use aftercall::embedded::harness::{Harness, Running};
+use aftercall::embedded::harness::{Harness, Running, eventually};
 use aftercall::embedded::seed::{self, Seeded};
 use aftercall::events::TranscriptionRequested;
+use aftercall::policy::Policy;
 use aftercall::providers::object_store::ObjectStore;
 use aftercall::session::{Phase, Status};
 use stub::{Answer, Stub};
@@ -76,6 +77,44 @@ impl Bench {
     async fn publish(&self) {
         seed::publish(&self.harness, &self.requested).await;
         self.harness.idle_of(HANDLER).await;
+    }
+
+    /// The state and run of the transcription.
+    async fn run_state(&self) -> (String, i32) {
+        let principal = Principal::user(self.seeded.user_id);
+        let mut tx = self.harness.begin(Process::Ingress, principal).await;
+        let asked = transcriptions::get(&mut tx, self.requested.recording_id, 1).await;
+        let asked = asked.expect("a query").expect("a transcription");
+        (asked.state, asked.run)
+    }
+
+    /// Asks for the next run, as the owner does.
+    async fn ask_again(&self) -> TranscriptionRequested {
+        let principal = Principal::user(self.seeded.user_id);
+        let mut tx = self.harness.begin(Process::Ingress, principal).await;
+        let session = timeline::lock(&mut tx, self.seeded.session_id).await;
+        let session = session.expect("a lock").expect("a session");
+        let recording = self.requested.recording_id;
+        let run = transcriptions::retry(&mut tx, session.account_id, recording, 1).await;
+        let requested = TranscriptionRequested {
+            run: run.expect("a query").expect("it may run again"),
+            ..self.requested.clone()
+        };
+        timeline::record(&mut tx, &session, &[requested.clone().into()])
+            .await
+            .expect("a fact");
+        tx.commit().await.expect("commit");
+        requested
+    }
+
+    /// How many answers of the engine are kept.
+    async fn chunks(&self) -> usize {
+        let role = Principal::Worker(WorkerRole::Transcription);
+        let mut tx = self.harness.begin(Process::Transcription, role).await;
+        let session = timeline::read(&mut tx, self.seeded.session_id).await;
+        let account = session.expect("a query").expect("a session").account_id;
+        let chunks = transcriptions::chunks(&mut tx, account, self.requested.recording_id, 1).await;
+        chunks.expect("a query").len()
     }
 
     async fn transcript(&self) -> Option<Transcript> {
@@ -271,6 +310,107 @@ async fn silence_is_not_sent_and_gives_an_empty_transcript() {
     assert!(transcript.turns.is_empty());
     assert_eq!(transcript.note.as_deref(), Some(NO_SPEECH));
     assert_eq!(stub.requests(), 0);
+    worker.stop().await;
+    bench.harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn what_the_policy_forbids_is_skipped_and_nothing_is_sent() {
+    let (wav, probed) = call(6);
+    let bench = Bench::start(wav, probed).await;
+    let forbids = Policy {
+        audio_engines: Some(vec!["another".to_owned()]),
+        ..Policy::default()
+    };
+    seed::policy(&bench.harness, bench.seeded, &forbids).await;
+    let stub = Stub::start([Answer::Text("Hello.")]).await;
+    let worker = bench.run(Some(&stub.url()));
+    bench.publish().await;
+    // Delivered again after the policy was changed, the run stays skipped: nobody asked for another.
+    seed::policy(&bench.harness, bench.seeded, &Policy::default()).await;
+    bench.publish().await;
+
+    assert_eq!(bench.harness.deliveries(HANDLER).await, 2);
+    assert_eq!(stub.requests(), 0);
+    let session = bench.harness.session(bench.seeded).await;
+    assert_eq!(session.status, Status::Recorded);
+    assert_eq!(session.stages.transcription.state, Phase::Skipped);
+    assert_eq!(
+        session.stages.transcription.reason.as_deref(),
+        Some("The policy of this account does not let the speech service hear its recordings.")
+    );
+    assert_eq!(session.stages.analysis.state, Phase::Pending);
+    assert_eq!(bench.run_state().await, ("skipped".to_owned(), 1));
+    assert_eq!(bench.harness.published("transcription.skipped").await, 1);
+
+    let again = bench.ask_again().await;
+    seed::publish(&bench.harness, &again).await;
+    bench.harness.idle_of(HANDLER).await;
+    let session = bench.harness.session(bench.seeded).await;
+    assert_eq!(session.status, Status::Transcribed);
+    assert_eq!(session.stages.transcription.attempt, 2);
+    assert!(stub.requests() > 0);
+    worker.stop().await;
+    bench.harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn without_the_consent_that_is_needed_nothing_is_sent() {
+    let (wav, probed) = call(6);
+    let bench = Bench::start(wav, probed).await;
+    let needed = Policy {
+        consent_required: true,
+        audio_engines: Some(vec!["openai".to_owned()]),
+        ..Policy::default()
+    };
+    seed::policy(&bench.harness, bench.seeded, &needed).await;
+    let stub = Stub::start([Answer::Text("Hello.")]).await;
+    let worker = bench.run(Some(&stub.url()));
+    bench.publish().await;
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
+    assert_eq!(stage.state, Phase::Skipped);
+    let missing = "The consent that automatic transcription needs has not been noted.";
+    assert_eq!(stage.reason.as_deref(), Some(missing));
+    assert_eq!(stub.requests(), 0);
+
+    seed::consent(&bench.harness, bench.seeded, true, true).await;
+    let again = bench.ask_again().await;
+    seed::publish(&bench.harness, &again).await;
+    bench.harness.idle_of(HANDLER).await;
+    let session = bench.harness.session(bench.seeded).await;
+    assert_eq!(session.status, Status::Transcribed);
+    worker.stop().await;
+    bench.harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn consent_that_is_withdrawn_stops_the_next_chunk() {
+    let (wav, probed) = call(12);
+    let bench = Bench::start(wav, probed).await;
+    seed::consent(&bench.harness, bench.seeded, true, true).await;
+    let stub = Stub::held([Answer::Text("Hello.")]).await;
+    let worker = bench.run(Some(&stub.url()));
+    seed::publish(&bench.harness, &bench.requested).await;
+    eventually("the first chunk is sent", || async { stub.requests() == 1 }).await;
+    seed::consent(&bench.harness, bench.seeded, true, false).await;
+    stub.release();
+    bench.harness.idle_of(HANDLER).await;
+
+    assert_eq!(stub.requests(), 1, "no other chunk was sent");
+    assert_eq!(bench.chunks().await, 0, "the answer was not kept");
+    assert!(bench.transcript().await.is_none());
+    let session = bench.harness.session(bench.seeded).await;
+    assert_eq!(session.stages.transcription.state, Phase::Skipped);
+    assert_eq!(
+        session.stages.transcription.reason.as_deref(),
+        Some("The person in this session does not agree to automatic transcription.")
+    );
+    assert_eq!(bench.run_state().await, ("skipped".to_owned(), 1));
     worker.stop().await;
     bench.harness.finish_of(HANDLER).await;
 }

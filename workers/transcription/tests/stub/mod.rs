@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// What it answers to one request.
@@ -23,6 +24,7 @@ pub enum Answer {
 pub struct Stub {
     address: std::net::SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    gate: Arc<Semaphore>,
     _serving: JoinSet<std::io::Result<()>>,
 }
 
@@ -35,15 +37,23 @@ struct Seen {
 impl Stub {
     /// Gives these answers in turn, and the last again and again.
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let stub = Self::held(answers).await;
+        stub.release();
+        stub
+    }
+
+    /// Answers nothing until [`Stub::release`].
+    pub async fn held(answers: impl IntoIterator<Item = Answer>) -> Self {
         let seen = Seen {
             answers: answers.into_iter().collect(),
             sent: Vec::new(),
         };
         let seen = Arc::new(Mutex::new(seen));
+        let gate = Arc::new(Semaphore::new(0));
         let router = Router::new()
             .route("/v1/audio/transcriptions", post(answer))
             .layer(axum::extract::DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&seen));
+            .with_state((Arc::clone(&seen), Arc::clone(&gate)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut serving = JoinSet::new();
@@ -51,8 +61,13 @@ impl Stub {
         Self {
             address,
             seen,
+            gate,
             _serving: serving,
         }
+    }
+
+    pub fn release(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS);
     }
 
     pub fn url(&self) -> String {
@@ -68,11 +83,18 @@ impl Stub {
     }
 }
 
-async fn answer(State(seen): State<Arc<Mutex<Seen>>>, body: Bytes) -> Response {
-    let mut seen = seen.lock().expect("no panic");
-    let at = seen.sent.len().min(seen.answers.len().saturating_sub(1));
-    seen.sent.push(Sha256::digest(audio(&body)).to_vec());
-    match seen.answers.get(at) {
+async fn answer(
+    State((seen, gate)): State<(Arc<Mutex<Seen>>, Arc<Semaphore>)>,
+    body: Bytes,
+) -> Response {
+    let answer = {
+        let mut seen = seen.lock().expect("no panic");
+        let at = seen.sent.len().min(seen.answers.len().saturating_sub(1));
+        seen.sent.push(Sha256::digest(audio(&body)).to_vec());
+        seen.answers.get(at).copied()
+    };
+    let _open = gate.acquire().await.expect("never closed");
+    match answer {
         Some(Answer::Text(text)) => {
             let segment = serde_json::json!({
                 "start": 0.0, "end": 1.0, "text": text, "avg_logprob": -0.1, "no_speech_prob": 0.01,
@@ -84,7 +106,7 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, body: Bytes) -> Response {
             .into_response()
         }
         Some(Answer::Status(status)) => {
-            let status = StatusCode::from_u16(*status).expect("a status");
+            let status = StatusCode::from_u16(status).expect("a status");
             let error = serde_json::json!({"error": {"message": "told to", "type": "test"}});
             (status, axum::Json(error)).into_response()
         }

@@ -1,0 +1,214 @@
+//! Erasing, and `/erasures`: the receipts that remain.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::AppState;
+use super::audit::{self, Object};
+use super::caller::Caller;
+use super::commit::{commit, stage_last};
+use super::extract::{Answer, Id, Trace};
+use super::problem::{ApiError, Problem};
+use crate::db::erasure_sessions::{Destroyed, Step};
+use crate::db::erasures::{self, Erasure, Progress, Reason, Subject};
+use crate::db::{Tx, timeline};
+use crate::events::ErasedPart;
+use crate::ids::{ErasureId, SessionId, UserId};
+
+/// How long what was in flight is waited for, and a run of the job that then looks.
+const SETTLES_WITHIN: SignedDuration = SignedDuration::from_secs(150);
+
+/// The answer to a request that erases.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Erasing {
+    /// `GET /erasures/{id}` tells what became of it.
+    pub erasure_id: ErasureId,
+}
+
+/// What was destroyed, and what is not yet.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Receipt {
+    pub erasure_id: ErasureId,
+    pub subject: ErasedSubject,
+    /// `session` where it went as a whole, else `recording`, `transcript`, `analysis`.
+    pub parts: Vec<String>,
+    /// `request`, `consent` or `retention`.
+    pub reason: String,
+    pub state: ErasureState,
+    pub requested_at: Timestamp,
+    /// Null where no person asked.
+    pub requested_by: Option<UserId>,
+    pub completed_at: Option<Timestamp>,
+    pub destroyed: Vec<DestroyedShape>,
+    pub pending: Vec<PendingShape>,
+}
+
+/// What an erasure names.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ErasedSubject {
+    /// `session` or `customer`.
+    pub kind: String,
+    pub id: Uuid,
+}
+
+/// How far an erasure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureState {
+    /// Something is still being destroyed, or may still arrive.
+    Running,
+    /// Nothing is left that can be reached; see `pending`.
+    Pending,
+    Done,
+}
+
+/// So many things that are gone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DestroyedShape {
+    /// `postgres`, `object store`, `stream EVENTS` or `stream DEAD`.
+    #[serde(rename = "where")]
+    pub place: String,
+    pub what: String,
+    pub count: i64,
+}
+
+/// What is not known to be gone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PendingShape {
+    #[serde(rename = "where")]
+    pub place: &'static str,
+    pub what: &'static str,
+    pub count: i64,
+    /// When it is expected to be gone, where that is known.
+    pub until: Option<Timestamp>,
+    pub why: &'static str,
+}
+
+/// Get the receipt of an erasure: what was destroyed where, and what is pending.
+///
+/// Seen by whoever asked for it, by the owner of the session, and by managers and admins of the account.
+#[utoipa::path(get, path = "/erasures/{id}", tag = "people", security(("bearer" = [])),
+    params(("id" = ErasureId, Path)),
+    responses(
+        (status = 200, body = Receipt),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id<ErasureId>,
+) -> Answer<Receipt> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let erasure = erasures::get(&mut tx, id).await?;
+    let erasure = erasure.ok_or(ApiError::NotFound {
+        code: "erasure_not_found",
+        what: "this erasure",
+    })?;
+    let progress = erasures::progress(&mut tx, &erasure).await?;
+    let destroyed = erasures::destroyed(&mut tx, &erasure).await?;
+    tx.commit().await?;
+    Ok(Json(receipt(erasure, &progress, destroyed)))
+}
+
+/// Erases a whole session; asked for again, it is the same erasure.
+pub async fn erase_session(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<SessionId>,
+) -> Result<Erasing, ApiError> {
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let subject = Subject::Session(id);
+    let Some(locked) = timeline::lock(&mut tx, id).await? else {
+        return erased_before(&mut tx, subject, ApiError::SESSION_NOT_FOUND).await;
+    };
+    let parts = [ErasedPart::Session];
+    let account_id = locked.account_id;
+    let erasure_id = erasures::open(&mut tx, account_id, subject, &parts, Reason::Request).await?;
+    let requested = erasures::request(&mut tx, &locked, erasure_id, &parts, None).await?;
+    let messages = stage_last(&mut tx, &locked, trace, &requested.into()).await?;
+    let object = Object {
+        account_id,
+        kind: "session",
+        id: id.0,
+    };
+    let details = json!({ "erasure_id": erasure_id });
+    audit::note(&mut tx, &caller, "session.erased", object, details).await?;
+    commit(&state, tx, &locked, caller, messages).await?;
+    Ok(Erasing { erasure_id })
+}
+
+/// The erasure by which something is gone already, else the 404 that it is for everybody else.
+async fn erased_before(
+    tx: &mut Tx,
+    subject: Subject,
+    not_found: ApiError,
+) -> Result<Erasing, ApiError> {
+    let erasure_id = erasures::of_subject(tx, subject).await?;
+    erasure_id
+        .map(|erasure_id| Erasing { erasure_id })
+        .ok_or(not_found)
+}
+
+fn receipt(erasure: Erasure, progress: &[Progress], destroyed: Vec<Destroyed>) -> Receipt {
+    let at = |step| progress.iter().find(move |progress| progress.step == step);
+    let state = match (at(Step::Requested), at(Step::Settling), at(Step::Pending)) {
+        (None, None, None) => ErasureState::Done,
+        (None, None, Some(_)) => ErasureState::Pending,
+        _ => ErasureState::Running,
+    };
+    let last = at(Step::Done).map_or(erasure.requested_at, |done| done.updated_at);
+    let destroyed = destroyed.into_iter().map(|gone| DestroyedShape {
+        place: gone.place,
+        what: gone.what,
+        count: gone.count,
+    });
+    Receipt {
+        erasure_id: erasure.id,
+        subject: ErasedSubject {
+            kind: erasure.subject_kind,
+            id: erasure.subject_id,
+        },
+        parts: erasure.parts,
+        reason: erasure.reason,
+        state,
+        requested_at: erasure.requested_at,
+        requested_by: erasure.requested_by,
+        completed_at: (state == ErasureState::Done).then_some(last),
+        destroyed: destroyed.collect(),
+        pending: progress.iter().filter_map(pending).collect(),
+    }
+}
+
+fn pending(progress: &Progress) -> Option<PendingShape> {
+    let until = progress.updated_at.checked_add(SETTLES_WITHIN).ok();
+    match progress.step {
+        Step::Requested => Some(PendingShape {
+            place: "everywhere",
+            what: "sessions",
+            count: progress.sessions,
+            until: None,
+            why: "it is being destroyed",
+        }),
+        Step::Settling => Some(PendingShape {
+            place: "stream EVENTS",
+            what: "sessions",
+            count: progress.sessions,
+            until,
+            why: "a message that was on its way may still arrive",
+        }),
+        Step::Pending => Some(PendingShape {
+            place: "stream EVENTS",
+            what: "messages",
+            count: progress.missing,
+            until: None,
+            why: "they left the stream before, and their bytes, ids only, go with the file they are in",
+        }),
+        Step::Done => None,
+    }
+}
