@@ -107,9 +107,6 @@ fn add_credentials(operation: &mut Operation, method: &str, path: &str) {
     security.push(SecurityRequirement::new::<_, [&str; 0], &str>("cookie", []));
     if let Some(scope) = scopes::needed(&method.to_uppercase(), path) {
         security.push(SecurityRequirement::new("api_key", [scope.as_str()]));
-        let refused = RefOr::T(Response::new("The key may not do this"));
-        let responses = &mut operation.responses.responses;
-        responses.entry("403".to_owned()).or_insert(refused);
     }
 }
 
@@ -130,7 +127,8 @@ fn add_errors(operation: &mut Operation, path: &str) {
         expected.push(("400", "The request is malformed"));
     }
     if is_secured {
-        expected.push(("401", "No access token, or one that is not valid"));
+        expected.push(("401", "No credential, or one that is not valid"));
+        expected.push(("403", "The credential does not allow this"));
     }
     if !UNLIMITED.contains(&path) {
         expected.push((

@@ -166,8 +166,7 @@ impl ApiError {
             Self::Unauthorized | Self::WrongCredentials | Self::RefreshTokenReused => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::CrossSite => StatusCode::FORBIDDEN,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
