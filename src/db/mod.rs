@@ -7,7 +7,10 @@
 //! which sets role and principal; row-level security does the rest.
 
 pub mod analyses;
+pub mod api_keys;
 pub mod audit;
+pub mod clients;
+pub mod customers;
 pub mod dead_letters;
 pub mod deliveries;
 pub mod idempotency;
@@ -197,6 +200,28 @@ pub fn is_nobody(error: &sqlx::Error) -> bool {
 /// Whether a transaction was refused because the account that was picked is not the principal's.
 pub fn is_not_their_account(error: &sqlx::Error) -> bool {
     has_code(error, NOT_THEIR_ACCOUNT)
+}
+
+/// Whether Postgres cannot be reached now: a matter of time, not a fault of the statement.
+pub fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Tls(_) => true,
+        // The server is starting or shutting down (class 57P), or has too many connections.
+        sqlx::Error::Database(database) => database
+            .code()
+            .is_some_and(|code| code.starts_with("57P") || code == "53300"),
+        _ => false,
+    }
+}
+
+/// Whether the principal sees every account, which lists need to know to be answered by an index.
+async fn sees_everywhere(tx: &mut Tx) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select app_everywhere() as "everywhere!""#)
+        .fetch_one(&mut **tx)
+        .await
 }
 
 fn has_code(error: &sqlx::Error, code: &str) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Tx;
-use crate::ids::{AccountId, SessionId, UserId};
+use crate::ids::{AccountId, CustomerId, SessionId, UserId};
 use crate::session::{Stages, Status};
 
 /// A session as it is stored.
@@ -14,6 +14,7 @@ pub struct Session {
     pub account_id: AccountId,
     pub id: SessionId,
     pub owner_id: UserId,
+    pub customer_id: Option<CustomerId>,
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Value,
@@ -32,6 +33,10 @@ pub struct Draft {
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Option<Value>,
+    /// Of the account that the principal acts in.
+    pub customer_id: Option<CustomerId>,
+    /// Whose session it is; the principal's where nobody is named.
+    pub counselor_id: Option<UserId>,
     pub auto_transcribe: bool,
     pub auto_analyze: bool,
 }
@@ -42,6 +47,7 @@ pub struct Change {
     pub title: Option<Option<String>>,
     pub notes: Option<Option<String>>,
     pub metadata: Option<Value>,
+    pub customer_id: Option<Option<CustomerId>>,
 }
 
 /// Where a page of a list begins: after this session, newest first.
@@ -55,6 +61,7 @@ struct Row {
     account_id: AccountId,
     id: SessionId,
     owner_id: UserId,
+    customer_id: Option<CustomerId>,
     title: Option<String>,
     notes: Option<String>,
     metadata: Value,
@@ -75,6 +82,7 @@ impl TryFrom<Row> for Session {
             account_id: row.account_id,
             id: row.id,
             owner_id: row.owner_id,
+            customer_id: row.customer_id,
             title: row.title,
             notes: row.notes,
             metadata: row.metadata,
@@ -93,13 +101,15 @@ impl TryFrom<Row> for Session {
     }
 }
 
-/// Creates a session of the principal; the fact `session.created` is recorded by the caller.
+/// Creates a session in the account that the principal acts in; the fact `session.created` is recorded by the caller.
 pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<AccountId, sqlx::Error> {
     let stages = serde_json::to_value(Stages::default()).expect("stages are plain data");
     let row = sqlx::query!(
         r#"insert into sessions
-            (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze)
-        values (app_account(), $1, app_user(), $2, $3, coalesce($4, '{}'::jsonb), $5, $6, $7)
+            (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze,
+            customer_id)
+        values (app_account(), $1, coalesce($8, app_user()), $2, $3, coalesce($4, '{}'::jsonb), $5, $6,
+            $7, $9)
         returning account_id as "account_id: AccountId""#,
         id.0,
         draft.title,
@@ -108,6 +118,8 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
         stages,
         draft.auto_transcribe,
         draft.auto_analyze,
+        draft.counselor_id.map(|id| id.0),
+        draft.customer_id.map(|id| id.0),
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -118,7 +130,8 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
     sqlx::query_as!(
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
-            owner_id as "owner_id: UserId", title, notes, metadata, status, stages,
+            owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
+            metadata, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -138,7 +151,8 @@ macro_rules! page_of {
         sqlx::query_as!(
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
-                owner_id as "owner_id!: UserId", title, notes, metadata as "metadata!",
+                owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
+                title, notes, metadata as "metadata!",
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
@@ -204,6 +218,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
             title = case when $2 then $3 else title end,
             notes = case when $4 then $5 else notes end,
             metadata = coalesce($6, metadata),
+            customer_id = case when $7 then $8 else customer_id end,
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -212,6 +227,8 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
         change.notes.is_some(),
         change.notes.clone().flatten(),
         change.metadata,
+        change.customer_id.is_some(),
+        change.customer_id.flatten().map(|id| id.0),
     )
     .execute(&mut **tx)
     .await

@@ -117,6 +117,19 @@ pub async fn replace_hash(
     .map(|_| ())
 }
 
+/// Whether somebody whom the principal sees, and who is active, acts in this account.
+pub async fn acts_in(tx: &mut Tx, id: UserId, account: AccountId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+            select from users where id = $1 and is_active and $2 in (account_id, clinic_id)
+        ) as "exists!""#,
+        id.0,
+        account.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// A user whom the principal may see.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error> {
     let row = sqlx::query_as!(

@@ -65,17 +65,26 @@ impl Claim {
         status: StatusCode,
         body: &T,
     ) -> Result<Response, ApiError> {
-        let body = serde_json::to_value(body).map_err(anyhow::Error::from)?;
-        let status = i16::try_from(status.as_u16()).expect("three digits");
+        self.answer_once(tx, status, body, body).await
+    }
+
+    /// Gives `body` once and keeps `kept` for repeats: what is shown once is not in it.
+    pub async fn answer_once<T: Serialize, K: Serialize>(
+        self,
+        tx: &mut Tx,
+        status: StatusCode,
+        body: &T,
+        kept: &K,
+    ) -> Result<Response, ApiError> {
         if let Some(key) = &self.key {
             let answer = Answer {
                 request_sha256: self.request_sha256,
-                status,
-                body: body.clone(),
+                status: i16::try_from(status.as_u16()).expect("three digits"),
+                body: serde_json::to_value(kept).map_err(anyhow::Error::from)?,
             };
             idempotency::insert(tx, &self.path, key, &answer).await?;
         }
-        Ok(respond(status, body))
+        Ok((status, Json(body)).into_response())
     }
 }
 

@@ -8,15 +8,20 @@
 
 mod analysis;
 mod anonymous;
+mod api_keys;
 mod audit;
 mod auth;
 pub mod caller;
 mod client_address;
+mod client_bodies;
+mod clients;
 pub mod commit;
 mod cookies;
+mod customers;
 mod docs;
 mod events;
 pub mod extract;
+mod fields;
 mod idempotent;
 mod layers;
 mod limits;
@@ -28,9 +33,11 @@ pub mod problem;
 mod ranges;
 mod recordings;
 mod retry;
+mod scopes;
 mod security_headers;
 mod serve;
 mod session_bodies;
+mod session_people;
 mod sessions;
 mod shapes;
 mod state;
@@ -57,6 +64,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::me))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::get, customers::update))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))
         .routes(routes!(sessions::start))
@@ -70,6 +81,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(analysis::transcribe))
         .routes(routes!(analysis::analyze))
         .routes(routes!(analysis::get))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::get, clients::update, clients::delete))
 }
 
 /// What has no prefix.

@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::limits::UNLIMITED;
 use super::problem::{FieldError, Problem};
+use super::scopes;
 use crate::config;
 
 /// Media type of errors.
@@ -29,7 +30,10 @@ pub fn document(config: &config::Http) -> OpenApi {
         .bearer_format("JWT")
         .build();
     let cookie = ApiKeyValue::new(&config.cookie_name);
-    let key = ApiKeyValue::new("X-API-Key");
+    let key = ApiKeyValue::with_description(
+        "X-API-Key",
+        "A key for programs, made at /api-keys; also taken as a bearer token",
+    );
     let base = OpenApiBuilder::new()
         .info(
             InfoBuilder::new()
@@ -62,8 +66,8 @@ pub fn document(config: &config::Http) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
+            add_credentials(operation, method, path);
             add_errors(operation, path);
-            add_credentials(operation);
         }
     }
     document
@@ -94,12 +98,15 @@ fn operation_id(method: &str, path: &str) -> String {
     }
 }
 
-/// Whatever takes an access token takes it in a cookie too, and a key instead of it.
-fn add_credentials(operation: &mut Operation) {
-    if let Some(security) = &mut operation.security {
-        for scheme in ["cookie", "key"] {
-            security.push(SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
-        }
+/// Whatever takes an access token takes it in a cookie too; what is open to keys takes one with the
+/// scope that it needs.
+fn add_credentials(operation: &mut Operation, method: &str, path: &str) {
+    let Some(security) = &mut operation.security else {
+        return;
+    };
+    security.push(SecurityRequirement::new::<_, [&str; 0], &str>("cookie", []));
+    if let Some(scope) = scopes::needed(&method.to_uppercase(), path) {
+        security.push(SecurityRequirement::new("key", [scope.as_str()]));
     }
 }
 
@@ -121,6 +128,7 @@ fn add_errors(operation: &mut Operation, path: &str) {
     }
     if is_secured {
         expected.push(("401", "No access token, or one that is not valid"));
+        expected.push(("403", "This credential does not allow it"));
     }
     if !UNLIMITED.contains(&path) {
         expected.push((

@@ -1,4 +1,5 @@
-//! Pages of a list: `?limit=&cursor=`, answered `{items, next_cursor}`.
+//! Pages of a list: `?limit=&cursor=`, answered `{items, next_cursor}`; where a list has them,
+//! numbered pages: `?page=&per_page=`, answered `{items, page, per_page, total}`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +11,8 @@ use super::problem::ApiError;
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
+/// What is skipped is read all the same: cursors go further.
+const MAX_PAGE: i64 = 100_000;
 
 /// Which part of a list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -28,6 +31,53 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Names the next page; null on the last.
     pub next_cursor: Option<String>,
+}
+
+/// One numbered page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NumberedPage<T> {
+    pub items: Vec<T>,
+    /// From 1.
+    pub page: i64,
+    pub per_page: i64,
+    /// Entries of the whole list; null where they are too many to count.
+    pub total: Option<i64>,
+}
+
+/// Which numbered page.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberedPageParams {
+    pub page: i64,
+    pub per_page: i64,
+}
+
+impl NumberedPageParams {
+    pub fn checked(page: Option<i64>, per_page: Option<i64>) -> Result<Self, ApiError> {
+        let (page, per_page) = (page.unwrap_or(1), per_page.unwrap_or(DEFAULT_LIMIT));
+        if !(1..=MAX_PAGE).contains(&page) {
+            let message = format!("must be from 1 to {MAX_PAGE}");
+            return Err(ApiError::invalid("page", message));
+        }
+        if !(1..=MAX_LIMIT).contains(&per_page) {
+            let message = format!("must be from 1 to {MAX_LIMIT}");
+            return Err(ApiError::invalid("per_page", message));
+        }
+        Ok(Self { page, per_page })
+    }
+
+    /// Entries before this page.
+    pub const fn offset(self) -> i64 {
+        (self.page - 1) * self.per_page
+    }
+
+    pub fn of<T, R: Into<T>>(self, rows: Vec<R>, total: Option<i64>) -> NumberedPage<T> {
+        NumberedPage {
+            items: rows.into_iter().map(Into::into).collect(),
+            page: self.page,
+            per_page: self.per_page,
+            total,
+        }
+    }
 }
 
 impl PageParams {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::auth::PasswordError;
 use crate::db::timeline::RecordError;
-use crate::db::{is_nobody, is_not_their_account};
+use crate::db::{is_nobody, is_not_their_account, is_unreachable};
 use crate::providers::object_store::StoreError;
 
 /// Seconds after which a caller may try again when something of ours is down.
@@ -145,6 +145,16 @@ impl ApiError {
         what: "this session",
     };
 
+    pub const CUSTOMER_NOT_FOUND: Self = Self::NotFound {
+        code: "customer_not_found",
+        what: "this customer",
+    };
+
+    pub const CLIENT_NOT_FOUND: Self = Self::NotFound {
+        code: "client_not_found",
+        what: "this client",
+    };
+
     pub const ACCOUNT_NOT_FOUND: Self = Self::NotFound {
         code: "account_not_found",
         what: "this account",
@@ -232,18 +242,7 @@ impl From<sqlx::Error> for ApiError {
     /// What does not reach Postgres is a matter of time, everything else is a fault of ours.
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::Tls(_) => Self::Unavailable(error.into()),
-            // The server is starting or shutting down (class 57P), or has too many connections.
-            sqlx::Error::Database(ref database)
-                if database
-                    .code()
-                    .is_some_and(|code| code.starts_with("57P") || code == "53300") =>
-            {
-                Self::Unavailable(error.into())
-            }
+            _ if is_unreachable(&error) => Self::Unavailable(error.into()),
             // Deactivated, signed out or revoked since the credential was made.
             _ if is_nobody(&error) => Self::Unauthorized,
             _ if is_not_their_account(&error) => Self::ACCOUNT_NOT_FOUND,

@@ -1,12 +1,13 @@
 //! What people write about a session, and what is checked about it.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::fields::present;
 use super::problem::{ApiError, FieldError};
 use crate::db::sessions::{Change, Draft};
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, UserId};
 use crate::session::Status;
 
 const MAX_TITLE_CHARS: usize = 500;
@@ -19,7 +20,10 @@ pub struct NewSession {
     pub notes: Option<String>,
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Value>,
+    /// A customer of the account.
     pub customer_id: Option<CustomerId>,
+    /// Whose session it is: the caller's where it is left out. Only managers and admins name others.
+    pub counselor_id: Option<UserId>,
     /// Transcribe recordings without being asked; true where it is left out.
     pub auto_transcribe: Option<bool>,
     /// Analyse transcripts without being asked; true where it is left out.
@@ -37,6 +41,9 @@ pub struct SessionChange {
     pub notes: Option<Option<String>>,
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<CustomerId>)]
+    pub customer_id: Option<Option<CustomerId>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }
@@ -51,12 +58,6 @@ impl NewSession {
             self.metadata.as_ref(),
             &mut errors,
         );
-        if self.customer_id.is_some() {
-            errors.push(FieldError::of(
-                "customer_id",
-                "is no customer of this account",
-            ));
-        }
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
@@ -64,6 +65,8 @@ impl NewSession {
             title: self.title,
             notes: self.notes,
             metadata: self.metadata,
+            customer_id: self.customer_id,
+            counselor_id: self.counselor_id,
             auto_transcribe: self.auto_transcribe.unwrap_or(true),
             auto_analyze: self.auto_analyze.unwrap_or(true),
         })
@@ -88,6 +91,7 @@ impl SessionChange {
             title: self.title,
             notes: self.notes,
             metadata: self.metadata,
+            customer_id: self.customer_id,
         };
         Ok((change, sign_off.is_some()))
     }
@@ -113,11 +117,4 @@ fn check_texts(
     if metadata.is_some_and(|value| !value.is_object()) {
         errors.push(FieldError::of("metadata", "must be an object"));
     }
-}
-
-/// Tells a field that is null from one that is left out.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

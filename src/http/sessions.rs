@@ -15,10 +15,11 @@ use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
 use super::session_bodies::{NewSession, SessionChange};
-use super::shapes::{Person, SessionDetail, SessionShape};
+use super::session_people;
+use super::shapes::{SessionDetail, SessionShape};
+use crate::db::Tx;
 use crate::db::sessions::{self, Position, Session};
 use crate::db::timeline::{self, LockedSession};
-use crate::db::{Tx, users};
 use crate::events::{Fact, SessionCompleted, SessionCreated, SessionEnded, SessionStarted};
 use crate::ids::SessionId;
 use crate::session::Status;
@@ -42,6 +43,7 @@ pub struct ListParams {
     request_body(content = Option<NewSession>, content_type = "application/json"),
     responses(
         (status = 201, body = SessionShape),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
@@ -58,6 +60,9 @@ pub async fn create(
         Begun::First(claim) => claim,
         Begun::Again(answer) => return Ok(answer),
     };
+    let account = tx.acting().account_id;
+    session_people::check_customer(&mut tx, account, draft.customer_id).await?;
+    session_people::check_counselor(&mut tx, draft.counselor_id).await?;
     let id = SessionId::generate();
     let created = SessionCreated {
         session_id: id,
@@ -123,16 +128,11 @@ pub async fn get(
 ) -> Answer<SessionDetail> {
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = read(&mut tx, id).await?;
-    let owner = users::get(&mut tx, session.owner_id).await?;
+    let (customer, counselor) = session_people::of(&mut tx, &session).await?;
     tx.commit().await?;
-    let counselor = owner.map(|user| Person {
-        id: user.id,
-        name: user.name,
-        email: user.email,
-    });
     Ok(Json(SessionDetail {
         session: session.into(),
-        customer: None,
+        customer,
         counselor,
     }))
 }
@@ -155,6 +155,8 @@ pub async fn update(
     let (change, sign_off) = body.value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
+    let customer = change.customer_id.flatten();
+    session_people::check_customer(&mut tx, locked.account_id, customer).await?;
     sessions::update(&mut tx, id, &change).await?;
     let facts: Vec<Fact> = if sign_off {
         vec![SessionCompleted { session_id: id }.into()]

@@ -42,7 +42,7 @@ impl From<Session> for SessionShape {
             status: session.status,
             title: session.title,
             notes: session.notes,
-            customer_id: None,
+            customer_id: session.customer_id,
             counselor_id: session.owner_id,
             metadata: session.metadata,
             stages: session.stages,
@@ -61,9 +61,17 @@ pub struct SessionDetail {
     #[serde(flatten)]
     pub session: SessionShape,
     /// The person in the session; null where nobody is named.
-    #[schema(value_type = Option<Object>)]
-    pub customer: Option<Value>,
+    pub customer: Option<SessionCustomer>,
     pub counselor: Option<Person>,
+}
+
+/// The person in a session, and how to reach them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SessionCustomer {
+    pub id: CustomerId,
+    pub name: String,
+    pub email: Option<String>,
+    pub phone_number: Option<String>,
 }
 
 /// A name and how to reach it.

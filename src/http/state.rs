@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::anonymous::Anonymous;
+use super::api_keys::KnownKeys;
 use super::limits::Limits;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
@@ -42,6 +43,7 @@ pub struct Shared {
     pub auth: Auth,
     pub anonymous: Anonymous,
     pub limits: Arc<Limits>,
+    pub keys: KnownKeys,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
@@ -106,6 +108,9 @@ pub async fn start(
     );
     tasks.spawn(Arc::clone(&auth.tokens).follow(shutdown.soft().clone()));
     tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
+    let keys = KnownKeys::new();
+    let uses = keys.uses.clone();
+    tasks.spawn(uses.write_until(db.clone(), shutdown.soft().clone()));
     let state = AppState(Arc::new(Shared {
         config,
         db,
@@ -114,6 +119,7 @@ pub async fn start(
         auth,
         anonymous: Anonymous::default(),
         limits,
+        keys,
         tasks,
         wakes,
         metrics,
@@ -128,5 +134,6 @@ pub async fn start(
     .await?;
     state.tasks.close();
     state.tasks.wait().await;
+    state.keys.uses.write(&state.db).await;
     Ok(())
 }

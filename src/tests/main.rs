@@ -3,7 +3,11 @@
 #![cfg(feature = "embedded")]
 
 mod analysis;
+mod api_keys;
 mod auth;
+mod clients;
+mod clinics;
+mod customers;
 mod recordings;
 mod sessions;
 mod sign_in;

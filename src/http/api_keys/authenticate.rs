@@ -1,0 +1,115 @@
+//! A request with a key: whose it is, and whether it may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use moka::future::Cache;
+
+use super::uses::Uses;
+use crate::auth::{API_KEY_PREFIX, PresentedKey};
+use crate::db::api_keys::{self, Credential};
+use crate::db::{Db, Principal, is_unreachable};
+use crate::http::AppState;
+use crate::http::caller::bearer;
+use crate::http::limits::is_unlimited;
+use crate::http::problem::ApiError;
+use crate::http::scopes;
+use crate::ids::{AccountId, ApiKeyId, UserId};
+
+/// Revocation is seen everywhere within 5 s; this leaves one for the look-up.
+const REMEMBERED: Duration = Duration::from_secs(4);
+/// Keys that a process remembers, ids that nobody has included; those that are asked for often stay.
+const MAX_REMEMBERED: u64 = 10_000;
+
+/// A key that may act, on a route that it may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyCaller {
+    pub id: ApiKeyId,
+    /// Its maker, on whose behalf it acts.
+    pub owner_id: UserId,
+    pub account_id: AccountId,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What this process knows of keys, so that requests need not ask Postgres one by one.
+#[derive(Clone)]
+pub struct KnownKeys {
+    credentials: Cache<ApiKeyId, Option<Arc<Credential>>>,
+    pub uses: Uses,
+}
+
+/// The text of a key that a request presents: in `X-API-Key`, else as a bearer token.
+pub fn presented(headers: &HeaderMap) -> Option<&str> {
+    match headers.get("x-api-key") {
+        // What cannot be read is a bad key, not the absence of one.
+        Some(value) => Some(value.to_str().unwrap_or_default().trim()),
+        None => bearer(headers).filter(|token| token.starts_with(API_KEY_PREFIX)),
+    }
+}
+
+/// Holds a key against what is known of it, and the route against its scopes.
+pub async fn authenticate(
+    state: &AppState,
+    parts: &Parts,
+    text: &str,
+) -> Result<KeyCaller, ApiError> {
+    let key = PresentedKey::parse(text, state.config.auth.environment);
+    let key = key.ok_or(ApiError::Unauthorized)?;
+    let now = Timestamp::now();
+    let credential = state.keys.find(&state.db, key.id).await?;
+    let credential = credential
+        .filter(|known| key.matches(&state.auth.secret_key, &known.secret_hash))
+        .filter(|known| known.expires_at.is_none_or(|at| at > now))
+        .ok_or(ApiError::Unauthorized)?;
+    state.keys.uses.note(key.id, now);
+    if !is_unlimited(&parts.extensions) {
+        state.limits.check_key(key.id)?;
+    }
+    scopes::check(parts, &credential.scopes, credential.client_id)?;
+    Ok(KeyCaller {
+        id: key.id,
+        owner_id: credential.owner_id,
+        account_id: credential.account_id,
+        expires_at: credential.expires_at,
+    })
+}
+
+impl KnownKeys {
+    pub fn new() -> Self {
+        Self {
+            credentials: Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .time_to_live(REMEMBERED)
+                .build(),
+            uses: Uses::default(),
+        }
+    }
+
+    /// The key with this id, as it was at most [`REMEMBERED`] ago. Requests that ask for one at the
+    /// same time share a look-up.
+    async fn find(&self, db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, ApiError> {
+        let found = self.credentials.try_get_with(id, look_up(db, id)).await;
+        found.map_err(|error: Arc<sqlx::Error>| {
+            if is_unreachable(&error) {
+                ApiError::Unavailable(error.into())
+            } else {
+                ApiError::Internal(error.into())
+            }
+        })
+    }
+
+    /// Looks a key up again when it is next used.
+    pub async fn forget(&self, id: ApiKeyId) {
+        self.credentials.invalidate(&id).await;
+    }
+}
+
+async fn look_up(db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, sqlx::Error> {
+    let mut tx = db.begin(Principal::Auth).await?;
+    let found = api_keys::find(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(found.map(Arc::new))
+}
