@@ -14,7 +14,7 @@
 //! - [`bus`]: NATS, and nothing of the domain
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
-//! - [`auth`]: access tokens and passwords
+//! - [`auth`]: access tokens, passwords, API keys
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
 //! - [`server`]: serves a router until the stop, with time-outs

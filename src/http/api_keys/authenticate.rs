@@ -19,8 +19,8 @@ use crate::http::problem::ApiError;
 use crate::http::scopes;
 use crate::ids::{AccountId, ApiKeyId, UserId};
 
-/// Revocation is seen everywhere within 5 s; this leaves one for the look-up.
-const REMEMBERED: Duration = Duration::from_secs(4);
+/// Revocation is seen everywhere within 5 s; this leaves two for the look-up.
+const REMEMBERED: Duration = Duration::from_secs(3);
 /// Keys that a process remembers, ids that nobody has included; those that are asked for often stay.
 const MAX_REMEMBERED: u64 = 10_000;
 
