@@ -154,5 +154,7 @@ mod tests {
             assert!(!is_key(wrong), "{wrong}");
         }
         assert!(PresentedKey::parse(&text, Environment::Production).is_none());
+        let live = PresentedKey::generate(Environment::Production).into_text();
+        assert!(live.expose_secret().starts_with("ak_live_"));
     }
 }

@@ -85,6 +85,15 @@ async fn without_a_principal_no_role_sees_a_row() {
     let seeded = seed::session(&harness).await;
     seed::transcript(&harness, seeded, &["Hello."]).await;
     let mut admin = harness.admin().await;
+    for statement in [
+        "insert into customers (account_id, id, name, created_by) select account_id, id, 'A', id from users",
+        "insert into clients (account_id, id, name, created_by) select account_id, id, 'A', id from users",
+        "insert into api_keys (account_id, id, owner_id, name, secret_hash, scopes)
+            select account_id, id, id, 'A', sha256(''), '{read}' from users",
+    ] {
+        let added = sqlx::query(statement).execute(&mut admin).await;
+        assert_eq!(added.expect("a row").rows_affected(), 1, "{statement}");
+    }
     let tables: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class c where c.relnamespace = 'public'::regnamespace
             and c.relkind in ('r', 'p') and c.relname <> $1",

@@ -20,8 +20,12 @@ pub async fn check_customer(
     if customers::is_of_account(tx, id, account).await? {
         return Ok(());
     }
-    let message = "is no customer of this account";
-    Err(ApiError::invalid("customer_id", message))
+    Err(no_such_customer())
+}
+
+/// What the database says of a customer who was removed since [`check_customer`].
+pub fn refused_by(error: sqlx::Error) -> ApiError {
+    ApiError::on_constraint(error, "sessions_customer_fkey", no_such_customer)
 }
 
 /// Refuses a counsellor whom the caller may not name: everybody names themselves, managers and admins
@@ -61,4 +65,8 @@ pub async fn of(
         email: user.email,
     });
     Ok((customer, counselor))
+}
+
+fn no_such_customer() -> ApiError {
+    ApiError::invalid("customer_id", "is no customer of this account")
 }

@@ -71,7 +71,8 @@ pub async fn create(
         auto_analyze: draft.auto_analyze,
         auto_complete: state.config.sessions.auto_complete,
     };
-    sessions::insert(&mut tx, id, &draft).await?;
+    let inserted = sessions::insert(&mut tx, id, &draft).await;
+    inserted.map_err(session_people::refused_by)?;
     let locked = lock(&mut tx, id).await?;
     let messages = stage(&mut tx, &locked, trace, &[created.into()]).await?;
     let session = SessionShape::from(read(&mut tx, id).await?);
@@ -157,7 +158,8 @@ pub async fn update(
     let locked = lock(&mut tx, id).await?;
     let customer = change.customer_id.flatten();
     session_people::check_customer(&mut tx, locked.account_id, customer).await?;
-    sessions::update(&mut tx, id, &change).await?;
+    let updated = sessions::update(&mut tx, id, &change).await;
+    updated.map_err(session_people::refused_by)?;
     let facts: Vec<Fact> = if sign_off {
         vec![SessionCompleted { session_id: id }.into()]
     } else {
