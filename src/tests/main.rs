@@ -4,10 +4,13 @@
 
 mod analysis;
 mod api_keys;
+mod audit;
 mod auth;
 mod clients;
 mod clinics;
 mod customers;
+mod operator;
+mod people;
 mod recordings;
 mod sessions;
 mod sign_in;
