@@ -10,7 +10,7 @@ use axum_extra::extract::CookieJar;
 use jiff::Timestamp;
 
 use super::AppState;
-use super::api_keys;
+use super::api_keys::{self, KeyCaller};
 use super::client_address::ClientAddress;
 use super::extract::Trace;
 use super::limits::is_unlimited;
@@ -63,8 +63,8 @@ impl FromRequestParts<AppState> for Caller {
     /// A header counts before a cookie. What is presented and no good is a 401: nothing else is tried.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         if let Some(text) = api_keys::presented(&parts.headers) {
-            let text = text.to_owned();
-            return Self::key(parts, state, &text).await;
+            let key = api_keys::authenticate(state, parts, text).await?;
+            return Self::key(parts, state, key).await;
         }
         if let Some(token) = bearer(&parts.headers) {
             let verified = state.auth.tokens.verify(token);
@@ -90,8 +90,16 @@ impl FromRequestParts<AppState> for Caller {
 }
 
 impl Caller {
-    async fn key(parts: &mut Parts, state: &AppState, text: &str) -> Result<Self, ApiError> {
-        let key = api_keys::authenticate(state, parts, text).await?;
+    async fn signed_in(
+        parts: &mut Parts,
+        state: &AppState,
+        verified: Verified,
+    ) -> Result<Self, ApiError> {
+        let (sign_in, expires_at) = (Some(verified.sign_in), Some(verified.expires_at));
+        Self::person(parts, state, verified.user_id, sign_in, expires_at).await
+    }
+
+    async fn key(parts: &mut Parts, state: &AppState, key: KeyCaller) -> Result<Self, ApiError> {
         if picked_account(parts)?.is_some_and(|picked| picked != key.account_id) {
             return Err(ApiError::ACCOUNT_NOT_FOUND);
         }
@@ -103,15 +111,6 @@ impl Caller {
             address: ClientAddress::in_extensions(&parts.extensions).map(|it| it.0),
             trace,
         })
-    }
-
-    async fn signed_in(
-        parts: &mut Parts,
-        state: &AppState,
-        verified: Verified,
-    ) -> Result<Self, ApiError> {
-        let (sign_in, expires_at) = (Some(verified.sign_in), Some(verified.expires_at));
-        Self::person(parts, state, verified.user_id, sign_in, expires_at).await
     }
 
     async fn person(
