@@ -7,6 +7,7 @@
 //! service; nothing in the token chooses the algorithm or brings the key.
 
 mod api_key;
+mod email;
 mod hash;
 mod keys;
 mod password;
@@ -18,9 +19,10 @@ mod secret_key;
 mod token;
 
 pub use api_key::{PREFIX as API_KEY_PREFIX, PresentedKey, public_part};
+pub use email::{Email, NoEmail};
 pub use hash::{HashError, Verdict};
 pub use keys::{KeyError, PUBLISHED_FOR, Rotation, list as list_keys, rotate as rotate_keys};
-pub use password::{PasswordError, Passwords, Turn};
+pub use password::{PasswordError, Passwords, Turn, UnfitPassword, check_fit};
 pub use refresh_token::RefreshToken;
 pub use role::{Role, UnknownRole};
 pub use scope::{Scope, UnknownScope};

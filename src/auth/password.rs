@@ -9,6 +9,8 @@ use super::pool::{Panicked, Place, Pool};
 
 /// Hashes that may wait for a thread: about a second of work on an idle machine.
 const WAITING_PER_THREAD: usize = 32;
+/// Longest password in bytes: more only costs time.
+const MAX_BYTES: usize = 1024;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +22,27 @@ pub enum PasswordError {
     Panicked,
     #[error(transparent)]
     Hash(#[from] HashError),
+}
+
+/// Why a password cannot be set. None of it holds at sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitPassword {
+    #[error("must have at least {min_chars} characters")]
+    TooShort { min_chars: usize },
+    #[error("must have at most {MAX_BYTES} bytes")]
+    TooLong,
+}
+
+/// What is asked of a password that somebody sets.
+pub fn check_fit(password: &SecretString, min_chars: usize) -> Result<(), UnfitPassword> {
+    let password = password.expose_secret();
+    if password.chars().count() < min_chars {
+        return Err(UnfitPassword::TooShort { min_chars });
+    }
+    if password.len() > MAX_BYTES {
+        return Err(UnfitPassword::TooLong);
+    }
+    Ok(())
 }
 
 /// Hashes and verifies passwords; clones share the threads.
@@ -110,6 +133,15 @@ mod tests {
 
     fn secret(text: &str) -> SecretString {
         SecretString::from(text.to_owned())
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_bounded_in_bytes() {
+        let short = UnfitPassword::TooShort { min_chars: 8 };
+        assert_eq!(check_fit(&secret("éééé"), 8), Err(short));
+        assert_eq!(check_fit(&secret("éééééééé"), 8), Ok(()));
+        let long = secret(&"é".repeat(513));
+        assert_eq!(check_fit(&long, 8), Err(UnfitPassword::TooLong));
     }
 
     #[tokio::test]

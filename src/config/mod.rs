@@ -14,7 +14,7 @@ mod workers;
 pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
-pub use servers::{Database, Nats, ObjectStore, Passwords, Provisioning};
+pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Maintenance, Storage, Transcription, Worker};
 
 /// What every process has.

@@ -42,6 +42,15 @@ pub struct Provisioning {
     pub passwords: Passwords,
 }
 
+/// What `aftercall user` needs.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    /// An administrator of the cluster, connected to the project's database.
+    pub admin_url: SecretString,
+    /// In characters.
+    pub password_min_length: usize,
+}
+
 /// Passwords of the login roles; a role whose password is unset is neither made nor changed.
 #[derive(Clone, Debug, Default)]
 pub struct Passwords {
@@ -82,6 +91,15 @@ impl ObjectStore {
             access_key_id: env.optional("AWS_ACCESS_KEY_ID"),
             secret_access_key: env.optional_secret("AWS_SECRET_ACCESS_KEY"),
             profile: env.optional("AWS_PROFILE"),
+        })
+    }
+}
+
+impl Administration {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            admin_url: env.secret("DATABASE_ADMIN_URL")?,
+            password_min_length: env.parsed("PASSWORD_MIN_LENGTH", "a number of characters")?,
         })
     }
 }

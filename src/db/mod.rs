@@ -10,6 +10,7 @@ pub mod analyses;
 pub mod api_keys;
 pub mod audit;
 pub mod clients;
+pub mod clinics;
 pub mod customers;
 pub mod dead_letters;
 pub mod deliveries;
@@ -18,6 +19,7 @@ pub mod erasures;
 pub mod idempotency;
 pub mod jobs;
 pub mod outbox;
+pub mod people;
 pub mod policies;
 pub mod provision;
 pub mod recordings;
@@ -55,6 +57,8 @@ pub enum Principal {
     /// Nobody is known yet: register, login, refresh, the look-up of a key. Reaches only `auth_…`
     /// functions.
     Auth,
+    /// The command line of an operator, who logs in as an administrator: the owner of the tables.
+    Operator,
 }
 
 /// A signed-in person.
@@ -139,6 +143,7 @@ impl Db {
             Principal::Key(key) => Some(act_as(&mut inner, None, Some(key)).await?),
             Principal::Worker(role) => take_role(&mut inner, role.database_role()).await?,
             Principal::Auth => take_role(&mut inner, "aftercall_api").await?,
+            Principal::Operator => take_role(&mut inner, "aftercall_owner").await?,
         };
         Ok(Tx { inner, acting })
     }
@@ -225,6 +230,17 @@ async fn sees_everywhere(tx: &mut Tx) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"select app_everywhere() as "everywhere!""#)
         .fetch_one(&mut **tx)
         .await
+}
+
+/// The constraint that refused a statement, by its name.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().and_then(|error| error.constraint())
+}
+
+/// Whether the database lacks tables or roles of ours.
+pub fn is_not_provisioned(error: &sqlx::Error) -> bool {
+    // No such table, function, column or role.
+    ["42P01", "42883", "42703", "22023"].iter().any(|code| has_code(error, code))
 }
 
 fn has_code(error: &sqlx::Error, code: &str) -> bool {

@@ -239,24 +239,39 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
     .map(|_| ())
 }
 
-/// Sets the start, once.
-pub async fn mark_started(tx: &mut Tx, id: SessionId) -> Result<(), sqlx::Error> {
+/// Sets the start, once; `false` where it was set before.
+pub async fn mark_started(tx: &mut Tx, id: SessionId) -> Result<bool, sqlx::Error> {
     sqlx::query!(
-        "update sessions set started_at = coalesce(started_at, clock_timestamp()) where id = $1",
+        "update sessions set started_at = clock_timestamp() where id = $1 and started_at is null",
         id.0,
     )
     .execute(&mut **tx)
     .await
-    .map(|_| ())
+    .map(|done| done.rows_affected() > 0)
 }
 
-/// Sets the end, once.
-pub async fn mark_ended(tx: &mut Tx, id: SessionId) -> Result<(), sqlx::Error> {
+/// Sets the end, once; `false` where it was set before.
+pub async fn mark_ended(tx: &mut Tx, id: SessionId) -> Result<bool, sqlx::Error> {
     sqlx::query!(
-        "update sessions set ended_at = coalesce(ended_at, clock_timestamp()) where id = $1",
+        "update sessions set ended_at = clock_timestamp() where id = $1 and ended_at is null",
         id.0,
     )
     .execute(&mut **tx)
     .await
-    .map(|_| ())
+    .map(|done| done.rows_affected() > 0)
+}
+
+/// Id, name and e-mail address of the counsellor of a session that the principal sees, whether or not
+/// the principal sees them otherwise.
+pub async fn counselor(
+    tx: &mut Tx,
+    id: SessionId,
+) -> Result<Option<(UserId, String, String)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select id as "id!: UserId", name as "name!", email as "email!" from session_counselor($1)"#,
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| (row.id, row.name, row.email)))
 }

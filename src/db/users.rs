@@ -21,16 +21,24 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
-struct Row {
-    id: UserId,
-    account_id: AccountId,
-    email: String,
-    name: String,
-    role: String,
-    clinic_id: Option<AccountId>,
-    is_active: bool,
-    oauth_provider: Option<String>,
-    created_at: jiff_sqlx::Timestamp,
+pub(super) struct Row {
+    pub id: UserId,
+    pub account_id: AccountId,
+    pub email: String,
+    pub name: String,
+    pub role: String,
+    pub clinic_id: Option<AccountId>,
+    pub is_active: bool,
+    pub oauth_provider: Option<String>,
+    pub created_at: jiff_sqlx::Timestamp,
+}
+
+/// Which users of a list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    pub clinic_id: Option<AccountId>,
+    pub role: Option<Role>,
+    pub is_active: Option<bool>,
 }
 
 impl TryFrom<Row> for User {
@@ -142,4 +150,54 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error> {
     .fetch_optional(&mut **tx)
     .await?;
     row.map(User::try_from).transpose()
+}
+
+/// One page of users, newest first, from what `$from` says, which an index answers.
+macro_rules! page_of {
+    ($from:literal, $tx:expr, $filter:expr, $before:expr, $limit:expr) => {
+        sqlx::query_as!(
+            Row,
+            r#"select id as "id!: UserId", account_id as "account_id!: AccountId", email as "email!",
+                name as "name!", role as "role!", clinic_id as "clinic_id: AccountId",
+                is_active as "is_active!", oauth_provider, created_at as "created_at!"
+            from "#
+                + $from
+                + r#" where ($1::uuid is null or clinic_id = $1)
+                and ($2::text is null or role = $2)
+                and ($3::boolean is null or is_active = $3)
+                and ($4::uuid is null or id < $4)
+            order by id desc limit $5"#,
+            $filter.clinic_id.map(|id| id.0),
+            $filter.role.map(Role::as_str),
+            $filter.is_active,
+            $before.map(|id: UserId| id.0),
+            $limit,
+        )
+        .fetch_all(&mut **$tx)
+        .await
+    };
+}
+
+/// The users of the clinics that the principal sees, newest first, after `before`; all there are for
+/// who sees everywhere.
+pub async fn list(
+    tx: &mut Tx,
+    filter: Filter,
+    before: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<User>, sqlx::Error> {
+    let rows = if super::sees_everywhere(tx).await? {
+        page_of!("users", tx, filter, before, limit)
+    } else {
+        page_of!(
+            "(select u.* from unnest(app_accounts()) a (account), lateral (
+                select id, account_id, email, name, role, clinic_id, is_active, oauth_provider, created_at
+                from users where clinic_id = a.account) u) u",
+            tx,
+            filter,
+            before,
+            limit
+        )
+    };
+    rows?.into_iter().map(User::try_from).collect()
 }

@@ -7,10 +7,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
+use super::audit::{Object, note};
 use super::caller::Caller;
 use super::commit::{commit, stage};
 use super::extract::{Answer, Id, IdempotencyKey, Params, Trace};
@@ -87,6 +88,8 @@ pub async fn transcribe(
         Begun::Again(answer) => return Ok(answer),
     };
     let (requested, facts) = transcription(&mut tx, &locked, params.new).await?;
+    let details = json!({ "generation": requested.generation });
+    sessions::note_change(&mut tx, &caller, &locked, "transcription.requested", details).await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
     let answer = claim
         .answer(&mut tx, StatusCode::ACCEPTED, &requested)
@@ -123,6 +126,8 @@ pub async fn analyze(
         Begun::Again(answer) => return Ok(answer),
     };
     let (requested, facts) = analysis(&mut tx, &locked, params.new).await?;
+    let details = json!({ "generation": requested.generation });
+    sessions::note_change(&mut tx, &caller, &locked, "analysis.requested", details).await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
     let answer = claim
         .answer(&mut tx, StatusCode::ACCEPTED, &requested)
@@ -144,9 +149,13 @@ pub async fn get(
     Id(id): Id<SessionId>,
 ) -> Answer<AnalysisAnswer> {
     let mut tx = state.db.begin(caller.principal()).await?;
-    sessions::read(&mut tx, id).await?;
+    let session = sessions::read(&mut tx, id).await?;
     let generations = analyses::generations(&mut tx, id).await?;
     let analysis = analyses::newest_document(&mut tx, id).await?;
+    if analysis.is_some() {
+        let object = Object::session(session.account_id, id);
+        note(&mut tx, &caller, "analysis.read", object, json!({})).await?;
+    }
     tx.commit().await?;
     let newest = generations.last();
     Ok(Json(AnalysisAnswer {

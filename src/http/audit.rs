@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::problem::ApiError;
 use crate::db::Tx;
 use crate::db::audit::{self, Entry};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, RecordingId, SessionId};
 
 /// Something that is read or changed.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,26 @@ pub struct Object {
     /// For example `session`.
     pub kind: &'static str,
     pub id: Uuid,
+}
+
+impl Object {
+    /// A session; its transcripts and analyses are noted as the session's.
+    pub const fn session(account_id: AccountId, id: SessionId) -> Self {
+        Self {
+            account_id,
+            kind: "session",
+            id: id.0,
+        }
+    }
+
+    /// A recording of a session.
+    pub const fn recording(account_id: AccountId, id: RecordingId) -> Self {
+        Self {
+            account_id,
+            kind: "recording",
+            id: id.0,
+        }
+    }
 }
 
 /// Notes that the caller did `action` to `object`, in the transaction in which it happens.

@@ -10,11 +10,13 @@ mod analysis;
 mod anonymous;
 mod api_keys;
 mod audit;
+mod audit_log;
 mod auth;
 pub mod caller;
 mod client_address;
 mod client_bodies;
 mod clients;
+mod clinics;
 pub mod commit;
 mod consent;
 mod cookies;
@@ -48,6 +50,10 @@ mod system;
 mod throttle;
 mod transcript;
 mod uploads;
+mod user_bodies;
+mod user_changes;
+mod user_passwords;
+mod users;
 mod wakes;
 
 pub use openapi::document;
@@ -67,11 +73,16 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::me))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::get, users::update))
+        .routes(routes!(clinics::list, clinics::create))
+        .routes(routes!(clinics::get, clinics::update))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::get, customers::update))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(policies::get, policies::put))
+        .routes(routes!(audit_log::list))
         .routes(routes!(erasures::get))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))

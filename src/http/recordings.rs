@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::audit::{Object, note};
 use super::caller::Caller;
 use super::extract::{Answer, Id, Params};
 use super::page::{Page, PageParams};
@@ -87,7 +89,8 @@ pub async fn list(
 
 /// Play a recording back.
 ///
-/// Takes one range of bytes; several are answered with the whole.
+/// Takes one range of bytes; several are answered with the whole. Each request that is answered with
+/// audio stands in the audit log.
 #[utoipa::path(get, path = "/sessions/{id}/recordings/{recording_id}/audio", tag = "recordings",
     security(("bearer" = [])),
     params(("id" = SessionId, Path), ("recording_id" = RecordingId, Path),
@@ -111,7 +114,6 @@ pub async fn audio(
 ) -> Result<Response, ApiError> {
     let mut tx = state.db.begin(caller.principal()).await?;
     let recording = read(&mut tx, session_id, recording_id).await?;
-    tx.commit().await?;
     if recording.state == "erased" {
         return Err(ApiError::NotFound {
             code: "recording_erased",
@@ -128,6 +130,13 @@ pub async fn audio(
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
         Wanted::Outside => return Err(ApiError::RangeNotSatisfiable { length }),
     };
+    if method != Method::HEAD {
+        let bytes = range.as_ref().map(|range| [*range.start(), *range.end()]);
+        let object = Object::recording(recording.account_id, recording_id);
+        let details = json!({ "session_id": session_id, "bytes": bytes });
+        note(&mut tx, &caller, "audio.read", object, details).await?;
+    }
+    tx.commit().await?;
     let sent = range
         .as_ref()
         .map_or(length, |range| range.end() - range.start() + 1);

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::AppState;
@@ -61,6 +62,8 @@ pub async fn retry(
             "no stage of this session has failed or was skipped",
         ));
     }
+    let details = json!({ "stage": body.value.stage });
+    sessions::note_change(&mut tx, &caller, &locked, "session.retried", details).await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
     let session = sessions::read(&mut tx, id).await?;
     commit(&state, tx, &locked, caller, messages).await?;

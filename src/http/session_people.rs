@@ -4,7 +4,7 @@ use super::caller::require_role;
 use super::problem::ApiError;
 use super::shapes::{Person, SessionCustomer};
 use crate::auth::Role;
-use crate::db::sessions::Session;
+use crate::db::sessions::{self, Session};
 use crate::db::{Tx, customers, users};
 use crate::ids::{AccountId, CustomerId, UserId};
 
@@ -52,18 +52,14 @@ pub async fn of(
         Some(id) => customers::get(tx, id).await?,
         None => None,
     };
-    let counselor = users::get(tx, session.owner_id).await?;
+    let counselor = sessions::counselor(tx, session.id).await?;
     let customer = customer.map(|customer| SessionCustomer {
         id: customer.id,
         name: customer.name,
         email: customer.email,
         phone_number: customer.phone_number,
     });
-    let counselor = counselor.map(|user| Person {
-        id: user.id,
-        name: user.name,
-        email: user.email,
-    });
+    let counselor = counselor.map(|(id, name, email)| Person { id, name, email });
     Ok((customer, counselor))
 }
 

@@ -5,14 +5,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::AppState;
+use super::audit::{Object, note};
 use super::caller::Caller;
 use super::commit::{commit, stage};
 use super::consent;
 use super::erasures::{self, Erasing};
 use super::extract::{Answer, Body, Id, IdempotencyKey, OptionalBody, Params, Trace};
+use super::fields::given;
 use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
@@ -20,7 +23,7 @@ use super::session_bodies::{NewSession, SessionChange};
 use super::session_people;
 use super::shapes::{SessionDetail, SessionShape};
 use crate::db::Tx;
-use crate::db::sessions::{self, Position, Session};
+use crate::db::sessions::{self, Change, Position, Session};
 use crate::db::timeline::{self, LockedSession};
 use crate::events::{Fact, SessionCompleted, SessionCreated, SessionEnded, SessionStarted};
 use crate::ids::SessionId;
@@ -82,6 +85,7 @@ pub async fn create(
     }
     let messages = stage(&mut tx, &locked, trace, &[created.into()]).await?;
     let session = SessionShape::from(read(&mut tx, id).await?);
+    note_change(&mut tx, &caller, &locked, "session.created", json!({})).await?;
     let answer = claim.answer(&mut tx, StatusCode::CREATED, &session).await?;
     commit(&state, tx, &locked, caller, messages).await?;
     Ok(answer)
@@ -136,6 +140,11 @@ pub async fn get(
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = read(&mut tx, id).await?;
     let (customer, counselor) = session_people::of(&mut tx, &session).await?;
+    // Programs that look after their own session would fill the log; others' eyes are what it is for.
+    if session.owner_id != caller.user_id {
+        let object = Object::session(session.account_id, id);
+        note(&mut tx, &caller, "session.read", object, json!({})).await?;
+    }
     tx.commit().await?;
     Ok(Json(SessionDetail {
         session: session.into(),
@@ -167,11 +176,17 @@ pub async fn update(
     session_people::check_customer(&mut tx, locked.account_id, customer).await?;
     let updated = sessions::update(&mut tx, id, &change).await;
     updated.map_err(session_people::refused_by)?;
+    let fields = changed(&change);
+    if !fields.is_empty() {
+        let details = json!({ "fields": fields });
+        note_change(&mut tx, &caller, &locked, "session.updated", details).await?;
+    }
     let mut facts: Vec<Fact> = Vec::new();
     if let Some(given) = given {
         facts.extend(consent::change(&mut tx, &locked, given, &caller).await?);
     }
     if sign_off {
+        note_change(&mut tx, &caller, &locked, "session.completed", json!({})).await?;
         facts.push(SessionCompleted { session_id: id }.into());
     }
     finish(&state, tx, &locked, caller, trace, &facts).await
@@ -199,7 +214,9 @@ pub async fn start(
             "this session has ended",
         ));
     }
-    sessions::mark_started(&mut tx, id).await?;
+    if sessions::mark_started(&mut tx, id).await? {
+        note_change(&mut tx, &caller, &locked, "session.started", json!({})).await?;
+    }
     let started = SessionStarted { session_id: id };
     finish(&state, tx, &locked, caller, trace, &[started.into()]).await
 }
@@ -219,7 +236,9 @@ pub async fn end(
 ) -> Answer<SessionShape> {
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = lock(&mut tx, id).await?;
-    sessions::mark_ended(&mut tx, id).await?;
+    if sessions::mark_ended(&mut tx, id).await? {
+        note_change(&mut tx, &caller, &locked, "session.ended", json!({})).await?;
+    }
     let ended = SessionEnded { session_id: id };
     finish(&state, tx, &locked, caller, trace, &[ended.into()]).await
 }
@@ -270,6 +289,27 @@ pub async fn read(tx: &mut Tx, id: SessionId) -> Result<Session, ApiError> {
     sessions::get(tx, id)
         .await?
         .ok_or(ApiError::SESSION_NOT_FOUND)
+}
+
+fn changed(change: &Change) -> Vec<&'static str> {
+    given(&[
+        ("title", change.title.is_some()),
+        ("notes", change.notes.is_some()),
+        ("metadata", change.metadata.is_some()),
+        ("customer_id", change.customer_id.is_some()),
+    ])
+}
+
+/// Notes what the caller did to a session that is locked.
+pub async fn note_change(
+    tx: &mut Tx,
+    caller: &Caller,
+    session: &LockedSession,
+    action: &'static str,
+    details: Value,
+) -> Result<(), ApiError> {
+    let object = Object::session(session.account_id, session.session_id);
+    note(tx, caller, action, object, details).await
 }
 
 /// Records facts, commits, and answers the session as it is then.

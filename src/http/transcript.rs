@@ -5,9 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 use super::AppState;
+use super::audit::{Object, note};
 use super::caller::Caller;
 use super::extract::{Id, Params};
 use super::problem::{ApiError, Problem};
@@ -69,13 +71,16 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let format = format(params.format.as_deref(), &headers)?;
     let mut tx = state.db.begin(caller.principal()).await?;
-    sessions::read(&mut tx, id).await?;
+    let session = sessions::read(&mut tx, id).await?;
     let transcript = transcripts::get(&mut tx, id, params.generation).await?;
-    tx.commit().await?;
     let transcript = transcript.ok_or(ApiError::NotFound {
         code: "no_transcript",
         what: "a transcript of this session",
     })?;
+    let object = Object::session(session.account_id, id);
+    let details = json!({ "generation": transcript.generation });
+    note(&mut tx, &caller, "transcript.read", object, details).await?;
+    tx.commit().await?;
     let mut response = match format {
         Format::Json => Json(transcript).into_response(),
         Format::Text => subtitles::text(&transcript).into_response(),

@@ -6,6 +6,7 @@ mod provision;
 mod redrive;
 mod table;
 mod upload;
+mod user;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,11 @@ enum Command {
     /// Reads JWT_KEYS_DIR.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Make the first admin, look who there is, deactivate somebody.
+    ///
+    /// Reads DATABASE_ADMIN_URL and PASSWORD_MIN_LENGTH.
+    #[command(subcommand)]
+    User(user::Command),
     /// Upload a recording to any server, and follow it to its transcript and analysis.
     Upload(upload::Args),
 }
@@ -52,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Provision => provision::run(&env).await,
         Command::Dead(command) => dead::run(command, &env).await,
         Command::Keys(command) => keys::run(&command, &env),
+        Command::User(command) => user::run(command, &env).await,
         Command::Upload(args) => upload::run(args, &env).await,
     };
     match outcome {

@@ -20,9 +20,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::audit::{Object, note};
 use super::caller::Caller;
 use super::commit::{commit, stage};
 use super::extract::{Id, IdempotencyKey, Trace};
@@ -208,6 +210,9 @@ impl Target {
         recording.late = transcripts::last_written(&mut tx, session_id).await? > 0;
         recordings::insert(&mut tx, &session, &recording).await?;
         let (recording_id, late) = (recording.recording_id, recording.late);
+        let object = Object::recording(session.account_id, recording_id);
+        let details = json!({ "session_id": session_id, "size_bytes": recording.size_bytes });
+        note(&mut tx, &self.caller, "recording.uploaded", object, details).await?;
         let fact = RecordingUploaded {
             session_id,
             recording_id,
