@@ -4,12 +4,15 @@
 
 mod analysis;
 mod api_keys;
+mod audit;
 mod auth;
 mod clients;
 mod clinics;
 mod consent;
 mod customers;
 mod erasures;
+mod operator;
+mod people;
 mod policy;
 mod recordings;
 mod sessions;
