@@ -176,10 +176,7 @@ pub async fn list(
 }
 
 /// The names of those of these users who stand in the log that the principal may read.
-pub async fn actors(
-    tx: &mut Tx,
-    ids: &[Uuid],
-) -> Result<HashMap<UserId, String>, sqlx::Error> {
+pub async fn actors(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<UserId, String>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select id as "id!: UserId", name as "name!" from audit_actors($1)"#,
         ids,

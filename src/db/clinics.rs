@@ -74,11 +74,7 @@ pub async fn list(
 }
 
 /// Renames a clinic; `None` where the principal may not, or there is none.
-pub async fn rename(
-    tx: &mut Tx,
-    id: AccountId,
-    name: &str,
-) -> Result<Option<Clinic>, sqlx::Error> {
+pub async fn rename(tx: &mut Tx, id: AccountId, name: &str) -> Result<Option<Clinic>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         r#"update accounts set name = $2 where id = $1 and kind = 'clinic'

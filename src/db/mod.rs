@@ -234,13 +234,17 @@ async fn sees_everywhere(tx: &mut Tx) -> Result<bool, sqlx::Error> {
 
 /// The constraint that refused a statement, by its name.
 pub fn constraint(error: &sqlx::Error) -> Option<&str> {
-    error.as_database_error().and_then(|error| error.constraint())
+    error
+        .as_database_error()
+        .and_then(|error| error.constraint())
 }
 
 /// Whether the database lacks tables or roles of ours.
 pub fn is_not_provisioned(error: &sqlx::Error) -> bool {
     // No such table, function, column or role.
-    ["42P01", "42883", "42703", "22023"].iter().any(|code| has_code(error, code))
+    ["42P01", "42883", "42703", "22023"]
+        .iter()
+        .any(|code| has_code(error, code))
 }
 
 fn has_code(error: &sqlx::Error, code: &str) -> bool {

@@ -72,7 +72,10 @@ pub async fn create(tx: &mut Tx, draft: &Draft) -> Result<(), sqlx::Error> {
         draft.name,
         draft.role.as_str(),
         draft.clinic_id.map(|id| id.0),
-        draft.password_hash.as_ref().map(SecretString::expose_secret),
+        draft
+            .password_hash
+            .as_ref()
+            .map(SecretString::expose_secret),
     )
     .fetch_one(&mut **tx)
     .await
@@ -103,7 +106,9 @@ pub async fn change(
         change.is_active,
         password.map(|password| password.hash.expose_secret()),
         present.map(SecretString::expose_secret),
-        password.and_then(|password| password.kept_sign_in).map(|id| id.0),
+        password
+            .and_then(|password| password.kept_sign_in)
+            .map(|id| id.0),
     )
     .fetch_optional(&mut **tx)
     .await?;
@@ -143,7 +148,10 @@ pub async fn add(tx: &mut Tx, draft: &Draft) -> Result<(), sqlx::Error> {
         draft.name,
         draft.role.as_str(),
         draft.clinic_id.map(|id| id.0),
-        draft.password_hash.as_ref().map(SecretString::expose_secret),
+        draft
+            .password_hash
+            .as_ref()
+            .map(SecretString::expose_secret),
     )
     .fetch_one(&mut **tx)
     .await

@@ -89,7 +89,14 @@ pub async fn transcribe(
     };
     let (requested, facts) = transcription(&mut tx, &locked, params.new).await?;
     let details = json!({ "generation": requested.generation });
-    sessions::note_change(&mut tx, &caller, &locked, "transcription.requested", details).await?;
+    sessions::note_change(
+        &mut tx,
+        &caller,
+        &locked,
+        "transcription.requested",
+        details,
+    )
+    .await?;
     let messages = stage(&mut tx, &locked, trace, &facts).await?;
     let answer = claim
         .answer(&mut tx, StatusCode::ACCEPTED, &requested)

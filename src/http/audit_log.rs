@@ -91,7 +91,11 @@ pub async fn list(
     caller: Caller,
     Params(params): Params<ListParams>,
 ) -> Answer<Page<AuditEntry>> {
-    if params.action.as_deref().is_some_and(|action| action.contains('\0')) {
+    if params
+        .action
+        .as_deref()
+        .is_some_and(|action| action.contains('\0'))
+    {
         return Err(ApiError::invalid("action", "must not contain U+0000"));
     }
     let filter = Filter {
@@ -110,10 +114,17 @@ pub async fn list(
     let mut tx = state.db.begin(caller.principal()).await?;
     require_role(&tx, Role::Manager)?;
     let rows = audit::list(&mut tx, filter, position, limit + 1).await?;
-    let actors: Vec<Uuid> = rows.iter().filter_map(|row| row.actor_id).map(|id| id.0).collect();
+    let actors: Vec<Uuid> = rows
+        .iter()
+        .filter_map(|row| row.actor_id)
+        .map(|id| id.0)
+        .collect();
     let names = audit::actors(&mut tx, &actors).await?;
     tx.commit().await?;
-    let entries: Vec<_> = rows.into_iter().map(|row| AuditEntry::of(row, &names)).collect();
+    let entries: Vec<_> = rows
+        .into_iter()
+        .map(|row| AuditEntry::of(row, &names))
+        .collect();
     let at = |entry: &AuditEntry| Position {
         at: entry.at,
         id: entry.id,

@@ -56,7 +56,10 @@ pub async fn create(
     let name = value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     require_role(&tx, Role::Admin)?;
-    if let Principal::User(SignedIn { account: Some(_), .. }) = caller.principal() {
+    if let Principal::User(SignedIn {
+        account: Some(_), ..
+    }) = caller.principal()
+    {
         let message = "must be left out: a new clinic is in no account";
         return Err(ApiError::invalid("account_id", message));
     }
@@ -65,7 +68,14 @@ pub async fn create(
         Begun::Again(answer) => return Ok(answer),
     };
     let clinic = clinics::insert(&mut tx, AccountId::generate(), &name).await?;
-    note(&mut tx, &caller, "clinic.created", object(&clinic), json!({})).await?;
+    note(
+        &mut tx,
+        &caller,
+        "clinic.created",
+        object(&clinic),
+        json!({}),
+    )
+    .await?;
     let shape = ClinicShape::from(clinic);
     let answer = claim.answer(&mut tx, StatusCode::CREATED, &shape).await?;
     tx.commit().await?;
@@ -131,7 +141,9 @@ pub async fn update(
     let name = body.value.checked()?;
     let mut tx = state.db.begin(caller.principal()).await?;
     require_role(&tx, Role::Admin)?;
-    let clinic = clinics::rename(&mut tx, id, &name).await?.ok_or(NOT_FOUND)?;
+    let clinic = clinics::rename(&mut tx, id, &name)
+        .await?
+        .ok_or(NOT_FOUND)?;
     let details = json!({ "fields": ["name"] });
     note(&mut tx, &caller, "clinic.updated", object(&clinic), details).await?;
     tx.commit().await?;

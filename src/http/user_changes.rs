@@ -84,7 +84,10 @@ pub async fn note_all(
         note(tx, caller, action, object(home), details).await?;
     }
     // Whoever oversees the clinic that they join reads of it too.
-    if let Some(joined) = after.clinic_id.filter(|id| before.clinic_id != Some(*id) && *id != home) {
+    if let Some(joined) = after
+        .clinic_id
+        .filter(|id| before.clinic_id != Some(*id) && *id != home)
+    {
         note(tx, caller, "user.clinic_changed", object(joined), moved).await?;
     }
     Ok(())

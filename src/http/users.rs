@@ -162,9 +162,7 @@ pub async fn update(
     Id(id): Id<UserId>,
     body: Body<UserChange>,
 ) -> Answer<User> {
-    let (mut change, wish) = body
-        .value
-        .checked(state.config.auth.password_min_length)?;
+    let (mut change, wish) = body.value.checked(state.config.auth.password_min_length)?;
     if let Some(wish) = wish {
         change.password = Some(user_passwords::prepare(&state, &caller, address, id, wish).await?);
     }

@@ -22,7 +22,9 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
     let elm = clinic(&root, "Elm Street").await;
     let max = joined(&root, "max@example.org", "manager", &elm).await;
     let ada = joined(&root, "ada@example.org", "counselor", &elm).await;
-    let seeded = ada.create_session(&json!({ "title": "secret title" })).await;
+    let seeded = ada
+        .create_session(&json!({ "title": "secret title" }))
+        .await;
     let path = format!("/sessions/{}", seeded.session_id);
     seed::transcript(&harness, seeded, &["secret words", "Hello."]).await;
     let upload = ada.request(Method::POST, &format!("{path}/upload-recording"));
@@ -37,23 +39,35 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
         .request(Method::GET, &format!("{path}/transcript?format=txt"))
         .header("traceparent", TRACEPARENT);
     assert_eq!(Answer::of(transcript).await.status, StatusCode::OK);
-    let part = max.request(Method::GET, &audio).header("range", "bytes=0-9");
+    let part = max
+        .request(Method::GET, &audio)
+        .header("range", "bytes=0-9");
     assert_eq!(Answer::of(part).await.status, StatusCode::PARTIAL_CONTENT);
     let whole = max.get(&audio).await;
     assert_eq!(whole.body, WAV);
     let etag = whole.header("etag").unwrap().to_owned();
-    let known = max.request(Method::GET, &audio).header("if-none-match", etag);
+    let known = max
+        .request(Method::GET, &audio)
+        .header("if-none-match", etag);
     assert_eq!(Answer::of(known).await.status, StatusCode::NOT_MODIFIED);
-    assert_eq!(Answer::of(max.request(Method::HEAD, &audio)).await.status, StatusCode::OK);
+    assert_eq!(
+        Answer::of(max.request(Method::HEAD, &audio)).await.status,
+        StatusCode::OK
+    );
     // Before there is one, nothing is read.
     let analysis = format!("/analysis/{}/analysis", seeded.session_id);
     assert_eq!(max.get(&analysis).await.status, StatusCode::OK);
-    ada.put_json(&path, &json!({ "notes": "secret notes", "status": "completed" })).await;
+    ada.put_json(
+        &path,
+        &json!({ "notes": "secret notes", "status": "completed" }),
+    )
+    .await;
     for _ in 0..2 {
         ada.post(&format!("{path}/start")).await;
         ada.post(&format!("{path}/end")).await;
     }
-    ada.post(&format!("/analysis/{}/analyze", seeded.session_id)).await;
+    ada.post(&format!("/analysis/{}/analyze", seeded.session_id))
+        .await;
 
     let log = max.get("/audit?limit=100").await;
     assert!(!log.text().contains("secret"), "never contents");
@@ -64,7 +78,11 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
         let action = entry["action"].as_str().unwrap();
         let is_of_session = ["session", "audio", "recording", "transcript", "analysis"];
         if is_of_session.iter().any(|noun| action.starts_with(noun)) {
-            seen.push((action, entry["actor"]["name"].as_str().unwrap(), entry["details"].clone()));
+            seen.push((
+                action,
+                entry["actor"]["name"].as_str().unwrap(),
+                entry["details"].clone(),
+            ));
         }
     }
     let (ada_name, max_name) = ("ada@example.org", "max@example.org");
@@ -79,8 +97,16 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
         ),
         ("session.read", max_name, json!({})),
         ("transcript.read", max_name, json!({ "generation": 1 })),
-        ("audio.read", max_name, json!({ "session_id": session_id, "bytes": [0, 9] })),
-        ("audio.read", max_name, json!({ "session_id": session_id, "bytes": null })),
+        (
+            "audio.read",
+            max_name,
+            json!({ "session_id": session_id, "bytes": [0, 9] }),
+        ),
+        (
+            "audio.read",
+            max_name,
+            json!({ "session_id": session_id, "bytes": null }),
+        ),
         ("session.updated", ada_name, json!({ "fields": ["notes"] })),
         ("session.completed", ada_name, json!({})),
         ("session.started", ada_name, json!({})),
@@ -106,7 +132,10 @@ async fn managers_read_the_log_of_the_clinic_and_admins_all_of_it() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let root = admin(&harness, &ingress).await;
-    let (elm, oak) = (clinic(&root, "Elm Street").await, clinic(&root, "Oak Road").await);
+    let (elm, oak) = (
+        clinic(&root, "Elm Street").await,
+        clinic(&root, "Oak Road").await,
+    );
     let max = joined(&root, "max@example.org", "manager", &elm).await;
     let otto = joined(&root, "otto@example.org", "manager", &oak).await;
     let ada = joined(&root, "ada@example.org", "counselor", &elm).await;
@@ -128,12 +157,21 @@ async fn managers_read_the_log_of_the_clinic_and_admins_all_of_it() {
     let by = format!("/audit?actor_id={}&action=session.read", root.user_id);
     assert_eq!(actions(&max, &by).await, [read]);
     let in_oak = format!("/audit?account_id={oak}");
-    assert_eq!(actions(&root, &in_oak).await, ["user.created", "clinic.created"]);
-    assert_eq!(actions(&otto, "/audit").await, ["user.created", "clinic.created"]);
+    assert_eq!(
+        actions(&root, &in_oak).await,
+        ["user.created", "clinic.created"]
+    );
+    assert_eq!(
+        actions(&otto, "/audit").await,
+        ["user.created", "clinic.created"]
+    );
     assert_eq!(max.get(&in_oak).await.problem(404), "account_not_found");
 
     let at = |entry: &Value| entry["at"].as_str().unwrap().to_owned();
-    let all = max.get("/audit").await.json()["items"].as_array().unwrap().clone();
+    let all = max.get("/audit").await.json()["items"]
+        .as_array()
+        .unwrap()
+        .clone();
     assert_eq!(all.len(), 5, "{all:?}");
     let between = format!("/audit?from={}&to={}", at(&all[3]), at(&all[1]));
     assert_eq!(max.get(&between).await.json()["items"], json!(all[2..=3]));
@@ -156,7 +194,10 @@ async fn managers_read_the_log_of_the_clinic_and_admins_all_of_it() {
         assert_eq!(max.get(&format!("/audit?{query}")).await.problem(400), code);
     }
     assert_eq!(max.get("/audit?limit=0").await.wrong_fields(), ["limit"]);
-    assert_eq!(max.get("/audit?action=%00").await.wrong_fields(), ["action"]);
+    assert_eq!(
+        max.get("/audit?action=%00").await.wrong_fields(),
+        ["action"]
+    );
 
     for person in [&ada, &eve] {
         assert_eq!(person.get("/audit").await.problem(403), "role_needed");
@@ -175,8 +216,12 @@ async fn changes_of_people_and_clinics_stand_in_the_log() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let root = admin(&harness, &ingress).await;
-    let (elm, oak) = (clinic(&root, "Elm Street").await, clinic(&root, "Oak Road").await);
-    root.put_json(&format!("/clinics/{elm}"), &json!({ "name": "Elm" })).await;
+    let (elm, oak) = (
+        clinic(&root, "Elm Street").await,
+        clinic(&root, "Oak Road").await,
+    );
+    root.put_json(&format!("/clinics/{elm}"), &json!({ "name": "Elm" }))
+        .await;
     let ada = joined(&root, "ada@example.org", "counselor", &elm).await;
     let path = format!("/users/{}", ada.user_id);
     ada.put_json(&path, &json!({ "name": "Ada" })).await;
@@ -194,23 +239,43 @@ async fn changes_of_people_and_clinics_stand_in_the_log() {
         let changed = root.put_json(&path, &change).await;
         assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     }
-    let log = root.get(&format!("/audit?object_id={}&limit=100", ada.user_id)).await;
+    let log = root
+        .get(&format!("/audit?object_id={}&limit=100", ada.user_id))
+        .await;
     for secret in ["another one", PASSWORD, "ada2@example.org", "argon2"] {
         assert!(!log.text().contains(secret));
     }
     let log = log.json();
     let entry = |entry: &Value| {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        (text(&entry["action"]), text(&entry["account_id"]), entry["details"].clone())
+        (
+            text(&entry["action"]),
+            text(&entry["account_id"]),
+            entry["details"].clone(),
+        )
     };
-    let seen: Vec<_> = log["items"].as_array().unwrap().iter().rev().map(entry).collect();
+    let seen: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(entry)
+        .collect();
     let moved = |from: &str, to: Option<&str>| json!({ "from": from, "to": to });
     let expected = [
-        ("user.created", &elm, json!({ "role": "counselor", "has_password": true })),
+        (
+            "user.created",
+            &elm,
+            json!({ "role": "counselor", "has_password": true }),
+        ),
         ("user.updated", &elm, json!({ "fields": ["name"] })),
         ("user.password_changed", &elm, json!({})),
         ("user.email_changed", &elm, json!({})),
-        ("user.role_changed", &elm, json!({ "from": "counselor", "to": "manager" })),
+        (
+            "user.role_changed",
+            &elm,
+            json!({ "from": "counselor", "to": "manager" }),
+        ),
         ("user.password_changed", &elm, json!({})),
         ("user.clinic_changed", &elm, moved(&elm, Some(&oak))),
         ("user.clinic_changed", &oak, moved(&elm, Some(&oak))),
@@ -265,9 +330,15 @@ async fn nobody_edits_the_log_or_writes_in_anothers_name() {
         (Process::Ingress, Principal::user(ada.user_id)),
         (Process::Ingress, Principal::Auth),
         (Process::Storage, Principal::Worker(WorkerRole::Storage)),
-        (Process::Transcription, Principal::Worker(WorkerRole::Transcription)),
+        (
+            Process::Transcription,
+            Principal::Worker(WorkerRole::Transcription),
+        ),
         (Process::Analysis, Principal::Worker(WorkerRole::Analysis)),
-        (Process::Maintenance, Principal::Worker(WorkerRole::Maintenance)),
+        (
+            Process::Maintenance,
+            Principal::Worker(WorkerRole::Maintenance),
+        ),
     ];
     for edit in edits {
         for (process, principal) in roles {
@@ -279,7 +350,10 @@ async fn nobody_edits_the_log_or_writes_in_anothers_name() {
             let mut connection = harness.admin().await;
             connection.execute(owner).await.expect("a role");
             let refused = connection.execute(edit).await.expect_err(edit).to_string();
-            assert!(refused.contains("only added to"), "{owner}, {edit}: {refused}");
+            assert!(
+                refused.contains("only added to"),
+                "{owner}, {edit}: {refused}"
+            );
         }
     }
     let add = "insert into audit_log (account_id, id, actor_id, action, object_kind)
@@ -294,12 +368,20 @@ async fn nobody_edits_the_log_or_writes_in_anothers_name() {
         (None, None),
         (Some(elsewhere), Some(ada.user_id.0)),
     ] {
-        let mut tx = harness.begin(Process::Ingress, Principal::user(ada.user_id)).await;
-        let refused = sqlx::query(add).bind(account).bind(actor).execute(&mut *tx).await;
+        let mut tx = harness
+            .begin(Process::Ingress, Principal::user(ada.user_id))
+            .await;
+        let refused = sqlx::query(add)
+            .bind(account)
+            .bind(actor)
+            .execute(&mut *tx)
+            .await;
         let refused = refused.expect_err("in another's name").to_string();
         assert!(refused.contains("row-level security"), "{refused}");
     }
-    let mut tx = harness.begin(Process::Ingress, Principal::user(ada.user_id)).await;
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::user(ada.user_id))
+        .await;
     let seen: i64 = sqlx::query_scalar("select count(*) from audit_log")
         .fetch_one(&mut *tx)
         .await

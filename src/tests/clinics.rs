@@ -87,7 +87,9 @@ async fn admins_keep_the_clinics_and_managers_read_their_own() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let root = admin(&harness, &ingress).await;
-    let made = root.post_json("/clinics", &json!({ "name": " Elm Street " })).await;
+    let made = root
+        .post_json("/clinics", &json!({ "name": " Elm Street " }))
+        .await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let made = made.json();
     let elm = made["id"].as_str().unwrap().to_owned();
@@ -99,33 +101,54 @@ async fn admins_keep_the_clinics_and_managers_read_their_own() {
     let listed = root.get("/clinics?limit=1").await.json();
     assert_eq!(listed["items"][0]["id"], json!(oak), "newest first");
     let cursor = listed["next_cursor"].as_str().unwrap();
-    let rest = root.get(&format!("/clinics?limit=1&cursor={cursor}")).await.json();
+    let rest = root
+        .get(&format!("/clinics?limit=1&cursor={cursor}"))
+        .await
+        .json();
     assert_eq!(rest, json!({ "items": [made], "next_cursor": null }));
     let renamed = root.put_json(&own, &json!({ "name": "Elm" })).await;
     assert_eq!(renamed.json()["name"], "Elm");
     for body in [json!({}), json!({ "name": "" }), json!({ "name": null })] {
-        assert_eq!(root.post_json("/clinics", &body).await.problem(422), "invalid");
+        assert_eq!(
+            root.post_json("/clinics", &body).await.problem(422),
+            "invalid"
+        );
         assert_eq!(root.put_json(&own, &body).await.problem(422), "invalid");
     }
     let picked = format!("/clinics?account_id={elm}");
     let refused = root.post_json(&picked, &json!({ "name": "A" })).await;
     assert_eq!(refused.wrong_fields(), ["account_id"]);
-    assert_eq!(root.get(&picked).await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        root.get(&picked).await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 
     let max = joined(&root, "max@example.org", "manager", &elm).await;
     let ada = joined(&root, "ada@example.org", "counselor", &elm).await;
     let rename = json!({ "name": "Mine" });
     for person in [&max, &ada] {
         assert_eq!(person.get("/clinics").await.problem(403), "role_needed");
-        assert_eq!(person.post_json("/clinics", &rename).await.problem(403), "role_needed");
-        assert_eq!(person.put_json(&own, &rename).await.problem(403), "role_needed");
+        assert_eq!(
+            person.post_json("/clinics", &rename).await.problem(403),
+            "role_needed"
+        );
+        assert_eq!(
+            person.put_json(&own, &rename).await.problem(403),
+            "role_needed"
+        );
     }
     assert_eq!(max.get(&own).await.json()["name"], "Elm");
     assert_eq!(max.get(&other).await.problem(404), "clinic_not_found");
     assert_eq!(ada.get(&own).await.problem(403), "role_needed");
     let absent = format!("/clinics/{}", uuid::Uuid::now_v7());
     assert_eq!(root.get(&absent).await.problem(404), "clinic_not_found");
-    assert_eq!(root.put_json(&absent, &rename).await.problem(404), "clinic_not_found");
+    assert_eq!(
+        root.put_json(&absent, &rename).await.problem(404),
+        "clinic_not_found"
+    );
     assert_eq!(root.get("/clinics/x").await.problem(400), "malformed_id");
     ingress.stop().await;
     harness.finish().await;
@@ -136,7 +159,10 @@ async fn joining_moves_nothing_and_leaving_ends_the_sight() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let root = admin(&harness, &ingress).await;
-    let (elm, oak) = (clinic(&root, "Elm Street").await, clinic(&root, "Oak Road").await);
+    let (elm, oak) = (
+        clinic(&root, "Elm Street").await,
+        clinic(&root, "Oak Road").await,
+    );
     let max = joined(&root, "max@example.org", "manager", &elm).await;
     let otto = joined(&root, "otto@example.org", "manager", &oak).await;
     let eve = joined(&root, "eve@example.org", "counselor", &elm).await;
@@ -151,14 +177,20 @@ async fn joining_moves_nothing_and_leaving_ends_the_sight() {
     let picked = format!("/sessions?account_id={account}");
     let later = titled(&ada, &picked, "private too").await;
 
-    assert_eq!(titles(&ada, "/sessions").await, ["private too", "shared", "private"]);
+    assert_eq!(
+        titles(&ada, "/sessions").await,
+        ["private too", "shared", "private"]
+    );
     assert_eq!(titles(&ada, &picked).await, ["private too", "private"]);
     let in_elm = format!("/sessions?account_id={elm}");
     assert_eq!(titles(&ada, &in_elm).await, ["shared"]);
     assert_eq!(titles(&eve, "/sessions").await, ["eve's"]);
     assert_eq!(titles(&max, "/sessions").await, ["eve's", "shared"]);
     assert_eq!(titles(&otto, "/sessions").await, [""; 0]);
-    assert_eq!(titles(&root, "/sessions").await, ["private too", "eve's", "shared", "private"]);
+    assert_eq!(
+        titles(&root, "/sessions").await,
+        ["private too", "eve's", "shared", "private"]
+    );
     assert_eq!(titles(&root, &in_elm).await, ["eve's", "shared"]);
     assert_eq!(titles(&root, &picked).await, ["private too", "private"]);
     assert_eq!(max.get(&picked).await.problem(404), "account_not_found");
@@ -183,11 +215,17 @@ async fn joining_moves_nothing_and_leaving_ends_the_sight() {
     assert_eq!(ada.get(&in_elm).await.problem(404), "account_not_found");
     let kept = max.get(&shared).await.json();
     let person = json!({ "id": ada.user_id, "name": "Ada", "email": "ada@example.org" });
-    assert_eq!(kept["counselor"], person, "the clinic knows whose session it was");
+    assert_eq!(
+        kept["counselor"], person,
+        "the clinic knows whose session it was"
+    );
     assert_eq!(max.get(&of(&ada)).await.problem(404), "user_not_found");
     let back = root.put_json(&of(&ada), &json!({ "clinic_id": elm })).await;
     assert_eq!(back.status, StatusCode::OK);
-    assert_eq!(titles(&ada, "/sessions").await, ["private too", "shared", "private"]);
+    assert_eq!(
+        titles(&ada, "/sessions").await,
+        ["private too", "shared", "private"]
+    );
     ingress.stop().await;
     harness.finish().await;
 }

@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::Harness;
 use reqwest::Url;
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -69,7 +70,15 @@ async fn the_first_admin_is_made_on_the_command_line() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let url = admin_url(&harness);
-    let create = ["create", "--email", "Root@example.org", "--name", "Root", "--role", "admin"];
+    let create = [
+        "create",
+        "--email",
+        "Root@example.org",
+        "--name",
+        "Root",
+        "--role",
+        "admin",
+    ];
     let made = printed(&user(&url, &create, "").await);
     let password = made
         .lines()
@@ -78,17 +87,27 @@ async fn the_first_admin_is_made_on_the_command_line() {
     assert_eq!(password.len(), 20);
     let root = log_in(&ingress, "root@example.org", password).await;
     let me = root.get("/auth/me").await.json();
-    assert_eq!((&me["role"], &me["email"]), (&"admin".into(), &"root@example.org".into()));
+    assert_eq!(
+        (&me["role"], &me["email"]),
+        (&json!("admin"), &json!("root@example.org"))
+    );
     assert_eq!(root.get("/clinics").await.status, 200);
 
     let clinic = found(&harness).await.to_string();
     let given = [
-        "create", "--email", "ada@example.org", "--name", "Ada", "--clinic", &clinic, "--password-stdin",
+        "create",
+        "--email",
+        "ada@example.org",
+        "--name",
+        "Ada",
+        "--clinic",
+        &clinic,
+        "--password-stdin",
     ];
     let made = printed(&user(&url, &given, "correct horse\n").await);
     assert!(!made.contains("password"), "{made}");
     let ada = log_in(&ingress, "ada@example.org", "correct horse").await;
-    assert_eq!(ada.get("/auth/me").await.json()["clinic_id"], clinic.as_str().into());
+    assert_eq!(ada.get("/auth/me").await.json()["clinic_id"], json!(clinic));
 
     let listed = printed(&user(&url, &["list"], "").await);
     let lines: Vec<_> = listed.lines().collect();
@@ -104,9 +123,14 @@ async fn the_first_admin_is_made_on_the_command_line() {
     let log = root.get("/audit").await.json();
     let entries = log["items"].as_array().unwrap();
     let operator = entries.iter().filter(|entry| entry["actor"].is_null());
-    let mut actions: Vec<_> = operator.map(|entry| entry["action"].as_str().unwrap()).collect();
+    let mut actions: Vec<_> = operator
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
     actions.sort_unstable();
-    assert_eq!(actions, ["user.created", "user.created", "user.deactivated"]);
+    assert_eq!(
+        actions,
+        ["user.created", "user.created", "user.deactivated"]
+    );
     ingress.stop().await;
     harness.finish().await;
 }
@@ -115,24 +139,70 @@ async fn the_first_admin_is_made_on_the_command_line() {
 async fn what_cannot_be_done_says_why() {
     let harness = Harness::start().await;
     let url = admin_url(&harness);
-    let create = ["create", "--email", "root@example.org", "--name", "Root", "--role", "admin"];
+    let create = [
+        "create",
+        "--email",
+        "root@example.org",
+        "--name",
+        "Root",
+        "--role",
+        "admin",
+    ];
     printed(&user(&url, &create, "").await);
-    refused(&user(&url, &create, "").await, 1, "somebody has this e-mail address already");
-    refused(&user(&url, &["deactivate", "root@example.org"], "").await, 1, "last active admin");
-    refused(&user(&url, &["deactivate", "no@example.org"], "").await, 1, "nobody has the e-mail");
-    let with = |args: &[&'static str]| [&["create", "--name", "A", "--email", "a@example.org"], args].concat();
+    refused(
+        &user(&url, &create, "").await,
+        1,
+        "somebody has this e-mail address already",
+    );
+    refused(
+        &user(&url, &["deactivate", "root@example.org"], "").await,
+        1,
+        "last active admin",
+    );
+    refused(
+        &user(&url, &["deactivate", "no@example.org"], "").await,
+        1,
+        "nobody has the e-mail",
+    );
+    let with = |args: &[&'static str]| {
+        [&["create", "--name", "A", "--email", "a@example.org"], args].concat()
+    };
     let nowhere = with(&["--clinic", "01980000-0000-7000-8000-000000000001"]);
     refused(&user(&url, &nowhere, "").await, 1, "the id of no clinic");
-    refused(&user(&url, &with(&["--role", "boss"]), "").await, 2, "counselor, manager, admin");
-    refused(&user(&url, &with(&["--password-stdin"]), "short\n").await, 1, "at least 8 characters");
-    refused(&user(&url, &with(&["--password-stdin"]), "").await, 1, "at least 8 characters");
+    refused(
+        &user(&url, &with(&["--role", "boss"]), "").await,
+        2,
+        "counselor, manager, admin",
+    );
+    refused(
+        &user(&url, &with(&["--password-stdin"]), "short\n").await,
+        1,
+        "at least 8 characters",
+    );
+    refused(
+        &user(&url, &with(&["--password-stdin"]), "").await,
+        1,
+        "at least 8 characters",
+    );
     let unnamed = ["create", "--name", " ", "--email", "a@example.org"];
     refused(&user(&url, &unnamed, "").await, 1, "--name must have");
-    refused(&user(&url, &["create", "--name", "A", "--email", "nobody"], "").await, 2, "e-mail address");
+    refused(
+        &user(&url, &["create", "--name", "A", "--email", "nobody"], "").await,
+        2,
+        "e-mail address",
+    );
     let closed = "postgres://postgres:x@127.0.0.1:1/aftercall";
-    refused(&user(closed, &["list"], "").await, 1, "Postgres does not answer");
+    refused(
+        &user(closed, &["list"], "").await,
+        1,
+        "Postgres does not answer",
+    );
     let mut empty: Url = url.parse().expect("an address");
     empty.set_path("template1");
-    refused(&user(empty.as_str(), &["list"], "").await, 1, "run `aftercall provision` first");
+    refused(
+        &user(empty.as_str(), &["list"], "").await,
+        1,
+        "run `aftercall provision` first",
+    );
     harness.finish().await;
 }

@@ -35,31 +35,55 @@ async fn an_admin_makes_finds_and_changes_everybody() {
     assert_eq!(max.get("/auth/me").await.json(), made);
     let path = format!("/users/{}", made["id"].as_str().unwrap());
     assert_eq!(root.get(&path).await.json(), made);
-    assert_eq!(root.put_json(&path, &made).await.json(), made, "sent back, it is as it was");
+    assert_eq!(
+        root.put_json(&path, &made).await.json(),
+        made,
+        "sent back, it is as it was"
+    );
 
     let plain = json!({ "email": "zoe@example.org", "name": "Zoë" });
     let zoe = root.post_json("/users", &plain).await.json();
-    assert_eq!((&zoe["role"], &zoe["clinic_id"]), (&json!("counselor"), &Value::Null));
+    assert_eq!(
+        (&zoe["role"], &zoe["clinic_id"]),
+        (&json!("counselor"), &Value::Null)
+    );
     let login = json!({ "email": "zoe@example.org", "password": PASSWORD });
     let refused = ingress.post_json("/api/v1/auth/login", None, &login).await;
-    assert_eq!(refused.problem(401), "wrong_credentials", "no password was set");
+    assert_eq!(
+        refused.problem(401),
+        "wrong_credentials",
+        "no password was set"
+    );
     let path = format!("/users/{}", zoe["id"].as_str().unwrap());
     let change = json!({
         "email": "ZOE2@example.org", "role": "manager", "clinic_id": elm, "password": PASSWORD,
     });
     let changed = root.put_json(&path, &change).await.json();
     assert_eq!(changed["email"], "zoe2@example.org");
-    assert_eq!((&changed["role"], &changed["clinic_id"]), (&json!("manager"), &json!(elm)));
+    assert_eq!(
+        (&changed["role"], &changed["clinic_id"]),
+        (&json!("manager"), &json!(elm))
+    );
     log_in(&ingress, "zoe2@example.org", PASSWORD).await;
 
     for (query, emails) in [
-        ("", vec!["zoe2@example.org", "max@example.org", "root@example.org"]),
+        (
+            "",
+            vec!["zoe2@example.org", "max@example.org", "root@example.org"],
+        ),
         ("?role=manager&limit=1", vec!["zoe2@example.org"]),
         ("?role=admin", vec!["root@example.org"]),
-        (&format!("?clinic_id={elm}"), vec!["zoe2@example.org", "max@example.org"]),
+        (
+            &format!("?clinic_id={elm}"),
+            vec!["zoe2@example.org", "max@example.org"],
+        ),
         ("?is_active=false", vec![]),
     ] {
-        assert_eq!(emails_of(&root.get(&format!("/users{query}")).await), emails, "{query}");
+        assert_eq!(
+            emails_of(&root.get(&format!("/users{query}")).await),
+            emails,
+            "{query}"
+        );
     }
     let first = root.get("/users?limit=2").await.json();
     let cursor = first["next_cursor"].as_str().unwrap();
@@ -67,7 +91,10 @@ async fn an_admin_makes_finds_and_changes_everybody() {
     assert_eq!(emails_of(&rest), ["root@example.org"]);
     assert_eq!(rest.json()["next_cursor"], Value::Null);
     assert_eq!(root.get("/users?role=boss").await.wrong_fields(), ["role"]);
-    assert_eq!(root.get("/users?clinic_id=x").await.problem(400), "malformed_query");
+    assert_eq!(
+        root.get("/users?clinic_id=x").await.problem(400),
+        "malformed_query"
+    );
     ingress.stop().await;
     harness.finish().await;
 }
@@ -103,21 +130,35 @@ async fn what_is_wrong_is_told_by_field_and_a_taken_address_is_a_conflict() {
     // A personal account is no clinic.
     let own = personal_account(&harness, &root).await;
     let body = json!({ "email": "new@example.org", "name": "New", "clinic_id": own });
-    assert_eq!(root.post_json("/users", &body).await.wrong_fields(), ["clinic_id"]);
+    assert_eq!(
+        root.post_json("/users", &body).await.wrong_fields(),
+        ["clinic_id"]
+    );
     let unknown = json!({ "email": "new@example.org", "name": "New", "clinic": own });
-    assert_eq!(root.post_json("/users", &unknown).await.problem(422), "invalid");
+    assert_eq!(
+        root.post_json("/users", &unknown).await.problem(422),
+        "invalid"
+    );
 
-    let eve = SignedIn::new(&ingress, "eve@example.org").await;
+    ingress.register("eve@example.org").await;
     let taken = json!({ "email": "EVE@example.org", "name": "Eve" });
-    assert_eq!(root.post_json("/users", &taken).await.problem(409), "email_taken");
+    assert_eq!(
+        root.post_json("/users", &taken).await.problem(409),
+        "email_taken"
+    );
     let taken = json!({ "email": "eve@example.org" });
-    assert_eq!(root.put_json(&path, &taken).await.problem(409), "email_taken");
+    assert_eq!(
+        root.put_json(&path, &taken).await.problem(409),
+        "email_taken"
+    );
     assert_eq!(root.get("/auth/me").await.json(), me, "nothing has changed");
     let absent = format!("/users/{}", uuid::Uuid::now_v7());
     assert_eq!(root.get(&absent).await.problem(404), "user_not_found");
-    assert_eq!(root.put_json(&absent, &json!({})).await.problem(404), "user_not_found");
+    assert_eq!(
+        root.put_json(&absent, &json!({})).await.problem(404),
+        "user_not_found"
+    );
     assert_eq!(root.get("/users/x").await.problem(400), "malformed_id");
-    drop(eve);
     ingress.stop().await;
     harness.finish().await;
 }
@@ -144,7 +185,11 @@ async fn a_repeated_creation_gives_the_first_answer_and_keeps_no_password() {
     assert_eq!(kept, first.json());
     let body = json!({ "email": "zoe@example.org", "name": "Zoë", "password": PASSWORD });
     let plain = <sha2::Sha256 as sha2::Digest>::digest(body.to_string().as_bytes());
-    assert_ne!(request, plain.to_vec(), "a guess at the password can be checked with it");
+    assert_ne!(
+        request,
+        plain.to_vec(),
+        "a guess at the password can be checked with it"
+    );
     ingress.stop().await;
     harness.finish().await;
 }
@@ -154,7 +199,10 @@ async fn a_manager_looks_after_the_counsellors_of_the_clinic_and_nobody_else() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let root = admin(&harness, &ingress).await;
-    let (elm, oak) = (clinic(&root, "Elm Street").await, clinic(&root, "Oak Road").await);
+    let (elm, oak) = (
+        clinic(&root, "Elm Street").await,
+        clinic(&root, "Oak Road").await,
+    );
     let max = joined(&root, "max@example.org", "manager", &elm).await;
     let mia = joined(&root, "mia@example.org", "manager", &elm).await;
     let ada = joined(&root, "ada@example.org", "counselor", &elm).await;
@@ -166,17 +214,37 @@ async fn a_manager_looks_after_the_counsellors_of_the_clinic_and_nobody_else() {
         body.as_object_mut().unwrap().extend(fields);
         body
     };
-    for extra in [json!({ "role": "manager" }), json!({ "role": "admin", "clinic_id": elm })] {
+    for extra in [
+        json!({ "role": "manager" }),
+        json!({ "role": "admin", "clinic_id": elm }),
+    ] {
         let refused = max.post_json("/users", &new(extra)).await;
         assert_eq!(refused.problem(403), "role_needed");
     }
-    let elsewhere = max.post_json("/users", &new(json!({ "clinic_id": oak }))).await;
+    let elsewhere = max
+        .post_json("/users", &new(json!({ "clinic_id": oak })))
+        .await;
     assert_eq!(elsewhere.wrong_fields(), ["clinic_id"]);
     let made = max.post_json("/users", &new(json!({}))).await.json();
-    assert_eq!(made["clinic_id"], json!(elm), "the manager's own, without being asked");
+    assert_eq!(
+        made["clinic_id"],
+        json!(elm),
+        "the manager's own, without being asked"
+    );
     let listed = emails_of(&max.get("/users").await);
-    assert_eq!(listed, ["new@example.org", "ada@example.org", "mia@example.org", "max@example.org"]);
-    assert_eq!(emails_of(&max.get(&format!("/users?clinic_id={oak}")).await), [""; 0]);
+    assert_eq!(
+        listed,
+        [
+            "new@example.org",
+            "ada@example.org",
+            "mia@example.org",
+            "max@example.org"
+        ]
+    );
+    assert_eq!(
+        emails_of(&max.get(&format!("/users?clinic_id={oak}")).await),
+        [""; 0]
+    );
     let elsewhere = max.get(&format!("/users?account_id={oak}")).await;
     assert_eq!(elsewhere.problem(404), "account_not_found");
 
@@ -193,11 +261,23 @@ async fn a_manager_looks_after_the_counsellors_of_the_clinic_and_nobody_else() {
         let refused = max.put_json(&of(&ada), &body).await;
         assert_eq!(refused.problem(403), "role_needed", "{body}");
     }
-    for body in [json!({ "is_active": false }), json!({ "name": "M" }), json!({ "clinic_id": null })] {
+    for body in [
+        json!({ "is_active": false }),
+        json!({ "name": "M" }),
+        json!({ "clinic_id": null }),
+    ] {
         let refused = max.put_json(&of(&mia), &body).await;
-        assert_eq!(refused.problem(403), "role_needed", "another manager: {body}");
+        assert_eq!(
+            refused.problem(403),
+            "role_needed",
+            "another manager: {body}"
+        );
     }
-    for body in [json!({ "role": "admin" }), json!({ "role": "counselor" }), json!({ "clinic_id": null })] {
+    for body in [
+        json!({ "role": "admin" }),
+        json!({ "role": "counselor" }),
+        json!({ "clinic_id": null }),
+    ] {
         let refused = max.put_json(&of(&max), &body).await;
         assert_eq!(refused.problem(403), "role_needed", "themselves: {body}");
     }
@@ -206,7 +286,9 @@ async fn a_manager_looks_after_the_counsellors_of_the_clinic_and_nobody_else() {
         let refused = max.put_json(&of(person), &json!({ "name": "E" })).await;
         assert_eq!(refused.problem(404), "user_not_found");
     }
-    let off = max.put_json(&of(&ada), &json!({ "is_active": false })).await;
+    let off = max
+        .put_json(&of(&ada), &json!({ "is_active": false }))
+        .await;
     assert_eq!(off.json()["is_active"], json!(false));
     assert_eq!(ada.get("/auth/me").await.problem(401), "unauthorized");
     let on = max.put_json(&of(&ada), &json!({ "is_active": true })).await;
@@ -228,11 +310,20 @@ async fn everybody_else_sees_and_changes_themselves_alone() {
     let eve = joined(&root, "eve@example.org", "counselor", &elm).await;
     assert_eq!(ada.get("/users").await.problem(403), "role_needed");
     let body = json!({ "email": "new@example.org", "name": "New", "password": PASSWORD });
-    assert_eq!(ada.post_json("/users", &body).await.problem(403), "role_needed");
+    assert_eq!(
+        ada.post_json("/users", &body).await.problem(403),
+        "role_needed"
+    );
     let theirs = format!("/users/{}", eve.user_id);
     assert_eq!(ada.get(&theirs).await.problem(404), "user_not_found");
-    for body in [json!({ "name": "E" }), json!({ "password": OTHER_PASSWORD })] {
-        assert_eq!(ada.put_json(&theirs, &body).await.problem(404), "user_not_found");
+    for body in [
+        json!({ "name": "E" }),
+        json!({ "password": OTHER_PASSWORD }),
+    ] {
+        assert_eq!(
+            ada.put_json(&theirs, &body).await.problem(404),
+            "user_not_found"
+        );
     }
     let own = format!("/users/{}", ada.user_id);
     for body in [
@@ -241,9 +332,16 @@ async fn everybody_else_sees_and_changes_themselves_alone() {
         json!({ "clinic_id": null }),
         json!({ "is_active": false }),
     ] {
-        assert_eq!(ada.put_json(&own, &body).await.problem(403), "role_needed", "{body}");
+        assert_eq!(
+            ada.put_json(&own, &body).await.problem(403),
+            "role_needed",
+            "{body}"
+        );
     }
-    let renamed = ada.put_json(&own, &json!({ "name": "Ada L." })).await.json();
+    let renamed = ada
+        .put_json(&own, &json!({ "name": "Ada L." }))
+        .await
+        .json();
     assert_eq!(renamed["name"], "Ada L.");
     assert_eq!(ada.get(&own).await.json(), renamed);
     assert_eq!(ada.get("/auth/me").await.json(), renamed);
@@ -263,11 +361,18 @@ async fn ones_own_password_takes_the_present_one() {
         json!({ "password": OTHER_PASSWORD }),
         json!({ "password": OTHER_PASSWORD, "current_password": "wrong" }),
     ] {
-        assert_eq!(root.put_json(&own, &body).await.wrong_fields(), ["current_password"]);
+        assert_eq!(
+            root.put_json(&own, &body).await.wrong_fields(),
+            ["current_password"]
+        );
     }
     let body = json!({ "password": OTHER_PASSWORD, "current_password": PASSWORD });
     assert_eq!(root.put_json(&own, &body).await.status, StatusCode::OK);
-    assert_eq!(root.get("/auth/me").await.status, StatusCode::OK, "this sign-in goes on");
+    assert_eq!(
+        root.get("/auth/me").await.status,
+        StatusCode::OK,
+        "this sign-in goes on"
+    );
     assert_eq!(elsewhere.get("/auth/me").await.problem(401), "unauthorized");
     let old = json!({ "email": "root@example.org", "password": PASSWORD });
     let refused = ingress.post_json("/api/v1/auth/login", None, &old).await;
@@ -294,7 +399,10 @@ async fn what_others_change_ends_sign_ins() {
     joined(&root, "ada@example.org", "counselor", &elm).await;
     for (change, ends) in [
         (json!({ "name": "A" }), false),
-        (json!({ "email": "ada@example.org", "role": "counselor" }), false),
+        (
+            json!({ "email": "ada@example.org", "role": "counselor" }),
+            false,
+        ),
         (json!({ "clinic_id": null }), false),
         (json!({ "role": "manager" }), true),
         (json!({ "password": PASSWORD }), true),
@@ -309,7 +417,11 @@ async fn what_others_change_ends_sign_ins() {
         let back = root.put_json(&path, &json!({ "is_active": true })).await;
         assert_eq!(back.status, StatusCode::OK);
         let still = ada.get("/auth/me").await.status;
-        assert_eq!(still == StatusCode::UNAUTHORIZED, ends, "{change}: it stays ended");
+        assert_eq!(
+            still == StatusCode::UNAUTHORIZED,
+            ends,
+            "{change}: it stays ended"
+        );
     }
     ingress.stop().await;
     harness.finish().await;
@@ -322,7 +434,11 @@ async fn an_admin_is_always_left() {
     let root = admin(&harness, &ingress).await;
     let own = format!("/users/{}", root.user_id);
     for body in [json!({ "role": "manager" }), json!({ "is_active": false })] {
-        assert_eq!(root.put_json(&own, &body).await.problem(409), "last_admin", "{body}");
+        assert_eq!(
+            root.put_json(&own, &body).await.problem(409),
+            "last_admin",
+            "{body}"
+        );
     }
     let body = json!({
         "email": "second@example.org", "name": "Second", "role": "admin", "password": PASSWORD,
@@ -331,7 +447,10 @@ async fn an_admin_is_always_left() {
     let second = log_in(&ingress, "second@example.org", PASSWORD).await;
     let theirs = format!("/users/{}", second.user_id);
     // Both at once, each the other: one of them is too late, whichever.
-    let (demoted, inactive) = (json!({ "role": "counselor" }), json!({ "is_active": false }));
+    let (demoted, inactive) = (
+        json!({ "role": "counselor" }),
+        json!({ "is_active": false }),
+    );
     let (one, other) = join(
         root.put_json(&theirs, &demoted),
         second.put_json(&own, &inactive),
@@ -339,17 +458,26 @@ async fn an_admin_is_always_left() {
     .await;
     let statuses = [one.status.as_u16(), other.status.as_u16()];
     assert!(statuses.contains(&200), "{statuses:?}");
-    assert!([409, 401].iter().any(|code| statuses.contains(code)), "{statuses:?}");
-    let left: i64 = sqlx::query_scalar("select count(*) from users where role = 'admin' and is_active")
-        .fetch_one(&mut harness.admin().await)
-        .await
-        .expect("a count");
+    assert!(
+        [409, 401].iter().any(|code| statuses.contains(code)),
+        "{statuses:?}"
+    );
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from users where role = 'admin' and is_active")
+            .fetch_one(&mut harness.admin().await)
+            .await
+            .expect("a count");
     assert_eq!(left, 1);
     // Not by an administrator of the database either.
     let refused = sqlx::query("update users set is_active = false")
         .execute(&mut harness.admin().await)
         .await;
-    assert!(refused.expect_err("refused").to_string().contains("admin any more"));
+    assert!(
+        refused
+            .expect_err("refused")
+            .to_string()
+            .contains("admin any more")
+    );
     ingress.stop().await;
     harness.finish().await;
 }
@@ -382,11 +510,21 @@ async fn the_database_itself_refuses_what_handlers_would_not_ask() {
             let mut tx = harness.begin(Process::Ingress, principal).await;
             let refused = sqlx::query(statement).execute(&mut *tx).await;
             let refused = refused.expect_err(statement).to_string();
-            let known = ["permission denied", "row-level security", "not allowed", "not the present"];
-            assert!(known.iter().any(|word| refused.contains(word)), "{statement}: {refused}");
+            let known = [
+                "permission denied",
+                "row-level security",
+                "not allowed",
+                "not the present",
+            ];
+            assert!(
+                known.iter().any(|word| refused.contains(word)),
+                "{statement}: {refused}"
+            );
         }
     }
-    let mut tx = harness.begin(Process::Ingress, Principal::user(ada.user_id)).await;
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::user(ada.user_id))
+        .await;
     for statement in [
         "select id::text from users where id <> app_user()",
         "update accounts set name = 'Mine' returning id::text",
@@ -405,16 +543,29 @@ async fn the_database_itself_refuses_what_handlers_would_not_ask() {
     let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
     let made = "select create_person(gen_random_uuid(), gen_random_uuid(), 'a@b.c', 'a', 'counselor', null, 'x')";
     let refused = sqlx::query(made).execute(&mut *tx).await;
-    assert!(refused.expect_err("nobody").to_string().contains("not allowed"));
+    assert!(
+        refused
+            .expect_err("nobody")
+            .to_string()
+            .contains("not allowed")
+    );
     // A sign-in is kept only in one's own name.
-    let person = Person { user_id: root.user_id, sign_in: None, account: None };
-    let mut tx = harness.begin(Process::Ingress, Principal::User(person)).await;
-    sqlx::query("select change_person($1, null, null, null, false, null, null, 'hash', null, (select $2))")
-        .bind(ada.user_id.0)
-        .bind(SignInId::generate().0)
-        .execute(&mut *tx)
-        .await
-        .expect("an admin may");
+    let person = Person {
+        user_id: root.user_id,
+        sign_in: None,
+        account: None,
+    };
+    let mut tx = harness
+        .begin(Process::Ingress, Principal::User(person))
+        .await;
+    sqlx::query(
+        "select change_person($1, null, null, null, false, null, null, 'hash', null, (select $2))",
+    )
+    .bind(ada.user_id.0)
+    .bind(SignInId::generate().0)
+    .execute(&mut *tx)
+    .await
+    .expect("an admin may");
     tx.commit().await.expect("commit");
     assert_eq!(ada.get("/auth/me").await.problem(401), "unauthorized");
     ingress.stop().await;

@@ -167,7 +167,8 @@ fn explain(error: sqlx::Error) -> anyhow::Error {
         _ => {}
     }
     if is_unreachable(&error) {
-        return anyhow::Error::from(error).context("Postgres does not answer at DATABASE_ADMIN_URL");
+        return anyhow::Error::from(error)
+            .context("Postgres does not answer at DATABASE_ADMIN_URL");
     }
     if is_not_provisioned(&error) {
         let advice = "the database is not provisioned; run `aftercall provision` first";
@@ -192,7 +193,9 @@ fn page_of(users: &[User]) -> String {
     let rows: Vec<_> = users
         .iter()
         .map(|user| {
-            let clinic = user.clinic_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            let clinic = user
+                .clinic_id
+                .map_or_else(|| "-".to_owned(), |id| id.to_string());
             let active = if user.is_active { "yes" } else { "no" };
             [
                 user.id.to_string(),
@@ -232,7 +235,10 @@ mod tests {
             created_at: jiff::Timestamp::UNIX_EPOCH,
         };
         let page = page_of(&[user]);
-        assert!(page.contains("admin  yes     -       ada@example.org  Ada"), "{page}");
+        assert!(
+            page.contains("admin  yes     -       ada@example.org  Ada"),
+            "{page}"
+        );
         assert!(!page.contains('\u{1b}'));
     }
 }
