@@ -82,6 +82,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(policies::get, policies::put))
+        .routes(routes!(audit_log::list))
         .routes(routes!(erasures::get))
         .routes(routes!(audit_log::list))
         .routes(routes!(sessions::list, sessions::create))

@@ -176,6 +176,11 @@ pub async fn update(
     session_people::check_customer(&mut tx, locked.account_id, customer).await?;
     let updated = sessions::update(&mut tx, id, &change).await;
     updated.map_err(session_people::refused_by)?;
+    let fields = changed(&change);
+    if !fields.is_empty() {
+        let details = json!({ "fields": fields });
+        note_change(&mut tx, &caller, &locked, "session.updated", details).await?;
+    }
     let mut facts: Vec<Fact> = Vec::new();
     if let Some(given) = given {
         facts.extend(consent::change(&mut tx, &locked, given, &caller).await?);

@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::Harness;
 use reqwest::Url;
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -88,7 +89,7 @@ async fn the_first_admin_is_made_on_the_command_line() {
     let me = root.get("/auth/me").await.json();
     assert_eq!(
         (&me["role"], &me["email"]),
-        (&"admin".into(), &"root@example.org".into())
+        (&json!("admin"), &json!("root@example.org"))
     );
     assert_eq!(root.get("/clinics").await.status, 200);
 
@@ -106,10 +107,7 @@ async fn the_first_admin_is_made_on_the_command_line() {
     let made = printed(&user(&url, &given, "correct horse\n").await);
     assert!(!made.contains("password"), "{made}");
     let ada = log_in(&ingress, "ada@example.org", "correct horse").await;
-    assert_eq!(
-        ada.get("/auth/me").await.json()["clinic_id"],
-        clinic.as_str().into()
-    );
+    assert_eq!(ada.get("/auth/me").await.json()["clinic_id"], json!(clinic));
 
     let listed = printed(&user(&url, &["list"], "").await);
     let lines: Vec<_> = listed.lines().collect();

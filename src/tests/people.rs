@@ -140,7 +140,7 @@ async fn what_is_wrong_is_told_by_field_and_a_taken_address_is_a_conflict() {
         "invalid"
     );
 
-    let eve = SignedIn::new(&ingress, "eve@example.org").await;
+    ingress.register("eve@example.org").await;
     let taken = json!({ "email": "EVE@example.org", "name": "Eve" });
     assert_eq!(
         root.post_json("/users", &taken).await.problem(409),
@@ -159,7 +159,6 @@ async fn what_is_wrong_is_told_by_field_and_a_taken_address_is_a_conflict() {
         "user_not_found"
     );
     assert_eq!(root.get("/users/x").await.problem(400), "malformed_id");
-    drop(eve);
     ingress.stop().await;
     harness.finish().await;
 }
