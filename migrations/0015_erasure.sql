@@ -208,4 +208,6 @@ grant select (owner_id) on sessions to aftercall_maintenance;
 grant delete on sessions, dead_letters to aftercall_maintenance;
 -- An answer that told of what is erased is given as "no longer there".
 grant update (status, body) on idempotency_keys to aftercall_maintenance;
+-- Answers that tell of a session, and requests whose path names one: `/sessions/<id>/…`, `/analysis/<id>/…`.
 create index idempotency_keys_session on idempotency_keys ((body ->> 'session_id'));
+create index idempotency_keys_path on idempotency_keys (split_part(path, '/', 3));
