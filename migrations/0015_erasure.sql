@@ -196,6 +196,35 @@ end $$;
 revoke all on function erase_rows from public;
 grant execute on function erase_rows to aftercall_api, aftercall_maintenance;
 
+-- Removes a customer whose sessions are all erased, in the transaction that erases them. AC403: some are
+-- left that the caller does not see, so it is not for the caller to erase this customer.
+create function erase_customer(given_account uuid, given_erasure uuid, given_customer uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, public
+as $$
+begin
+    if not exists (select from erasures e where e.account_id = given_account and e.id = given_erasure
+            and e.subject_kind = 'customer' and e.subject_id = given_customer) then
+        raise exception 'no erasure of this customer';
+    end if;
+    if exists (select from sessions s where s.account_id = given_account
+            and s.customer_id = given_customer and s.erased_at is null) then
+        raise exception 'sessions of others are left' using errcode = 'AC403';
+    end if;
+    update sessions s set customer_id = null
+        where s.account_id = given_account and s.customer_id = given_customer;
+    delete from customers c where c.account_id = given_account and c.id = given_customer;
+    update idempotency_keys k set status = 404, body = '{}'
+        where k.path = '/customers' and k.body ->> 'id' = given_customer::text;
+    update erasures e set destroyed = e.destroyed
+            || jsonb_build_object('where', 'postgres', 'what', 'customers', 'count', 1)
+        where e.account_id = given_account and e.id = given_erasure;
+end $$;
+revoke all on function erase_customer from public;
+grant execute on function erase_customer to aftercall_api;
+
+create policy erasures_owner on erasures to aftercall_owner using (true) with check (true);
+create policy customers_erase on customers to aftercall_owner using (true) with check (true);
+create policy idempotency_keys_erase on idempotency_keys to aftercall_owner using (true) with check (true);
 create policy sessions_erase on sessions to aftercall_owner using (true) with check (true);
 create policy recordings_erase on recordings to aftercall_owner using (true) with check (true);
 create policy uploads_erase on uploads to aftercall_owner using (true) with check (true);
@@ -210,4 +239,5 @@ grant delete on sessions, dead_letters to aftercall_maintenance;
 grant update (status, body) on idempotency_keys to aftercall_maintenance;
 -- Answers that tell of a session, and requests whose path names one: `/sessions/<id>/…`, `/analysis/<id>/…`.
 create index idempotency_keys_session on idempotency_keys ((body ->> 'session_id'));
+create index idempotency_keys_customer on idempotency_keys ((body ->> 'id')) where path = '/customers';
 create index idempotency_keys_path on idempotency_keys (split_part(path, '/', 3));
