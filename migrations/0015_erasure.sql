@@ -166,7 +166,8 @@ begin
         with gone_transcriptions as (
             delete from transcriptions t
                 where t.account_id = given_account and t.session_id = given_session
-                    and (work.made_before is null or t.updated_at < work.made_before)
+                    and (work.made_before is null or t.requested_at < work.made_before
+                        and (t.state = 'requested' or t.updated_at < work.made_before))
                 returning t.recording_id
         )
         select array_agg(g.recording_id) into erased from gone_transcriptions g;
@@ -186,7 +187,8 @@ begin
     if work.parts @> array['analysis'] and not work.parts @> array['session'] then
         delete from analyses a
             where a.account_id = given_account and a.session_id = given_session
-                and (work.made_before is null or a.updated_at < work.made_before);
+                and (work.made_before is null or a.created_at < work.made_before
+                    and (a.state = 'requested' or a.updated_at < work.made_before));
         get diagnostics gone_count = row_count;
         gone := gone || jsonb_build_object('where', 'postgres', 'what', 'analyses', 'count', gone_count);
     end if;
@@ -241,3 +243,9 @@ grant update (status, body) on idempotency_keys to aftercall_maintenance;
 create index idempotency_keys_session on idempotency_keys ((body ->> 'session_id'));
 create index idempotency_keys_customer on idempotency_keys ((body ->> 'id')) where path = '/customers';
 create index idempotency_keys_path on idempotency_keys (split_part(path, '/', 3));
+
+-- Retention looks for what is oldest in an account.
+create index recordings_oldest on recordings (account_id, created_at) where state <> 'erased';
+create index transcriptions_oldest on transcriptions (account_id, requested_at);
+create index transcripts_oldest on transcripts (account_id, created_at);
+create index analyses_oldest on analyses (account_id, created_at);

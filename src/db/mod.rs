@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod policies;
 pub mod provision;
 pub mod recordings;
+pub mod retention;
 pub mod sessions;
 pub mod sign_ins;
 pub mod throttles;
