@@ -110,6 +110,17 @@ pub async fn get(tx: &mut Tx, id: CustomerId) -> Result<Option<Customer>, sqlx::
     Ok(row.map(Customer::from))
 }
 
+/// The account of a customer, who is locked until the end of the transaction: no session can name them
+/// meanwhile.
+pub async fn lock(tx: &mut Tx, id: CustomerId) -> Result<Option<AccountId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select account_id as "account_id: AccountId" from customers where id = $1 for update"#,
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// Whether the principal sees such a customer in this account.
 pub async fn is_of_account(
     tx: &mut Tx,

@@ -284,13 +284,19 @@ pub async fn remove_traces(tx: &mut Tx, work: &Work) -> Result<(), sqlx::Error> 
             session.0,
         );
         waiting.execute(&mut **tx).await?;
+        // Below the path of the session everything is 404 anyway.
+        let below = sqlx::query!(
+            "delete from idempotency_keys where split_part(path, '/', 3) = $1",
+            session.to_string(),
+        );
+        let below = below.execute(&mut **tx).await?.rows_affected();
         // A repeat of the request must not make the session anew: it is answered with 404.
         let answers = sqlx::query!(
             "update idempotency_keys set status = 404, body = '{}' where body ->> 'session_id' = $1",
             session.to_string(),
         );
         let answers = answers.execute(&mut **tx).await?.rows_affected();
-        gone.push(("kept answers", answers));
+        gone.push(("kept answers", below + answers));
     }
     let gone = gone.into_iter().filter(|(_, count)| *count > 0);
     let gone: Vec<_> = gone

@@ -12,6 +12,9 @@ use super::timeline::LockedSession;
 use crate::events::{ErasedPart, ErasureRequested};
 use crate::ids::{AccountId, CustomerId, ErasureId, SessionId, UserId};
 
+/// SQLSTATE of a customer whose sessions the principal does not all see.
+const OF_OTHERS: &str = "AC403";
+
 /// What is erased, in whole or in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -123,6 +126,48 @@ pub async fn request(
         erasure_id,
         parts: parts.to_vec(),
     })
+}
+
+/// The sessions of a customer that the principal sees.
+pub async fn sessions_of_customer(
+    tx: &mut Tx,
+    account_id: AccountId,
+    customer: CustomerId,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: SessionId" from sessions
+        where account_id = $1 and customer_id = $2 and erased_at is null order by id"#,
+        account_id.0,
+        customer.0,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Removes a customer, after [`request`] was called for each of their sessions.
+///
+/// An error that [`leaves_sessions_of_others`] says that the principal does not see all of them.
+pub async fn remove_customer(
+    tx: &mut Tx,
+    account_id: AccountId,
+    erasure_id: ErasureId,
+    customer: CustomerId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"select erase_customer($1, $2, $3)::text as "done""#,
+        account_id.0,
+        erasure_id.0,
+        customer.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Whether a customer was not removed because others have sessions with them.
+pub fn leaves_sessions_of_others(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error();
+    database.is_some_and(|error| error.code().as_deref() == Some(OF_OTHERS))
 }
 
 /// An erasure, and what is known of its work.

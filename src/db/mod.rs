@@ -23,6 +23,7 @@ pub mod people;
 pub mod policies;
 pub mod provision;
 pub mod recordings;
+pub mod retention;
 pub mod sessions;
 pub mod sign_ins;
 pub mod throttles;

@@ -14,7 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::audit::{Object, note};
 use super::caller::Caller;
-use super::extract::{Answer, Body, Id, IdempotencyKey, Params};
+use super::erasures::{self, Erasing};
+use super::extract::{Answer, Body, Id, IdempotencyKey, Params, Trace};
 use super::fields::{Checks, MAX_LONG_TEXT_CHARS, MAX_NAME_CHARS, given, present};
 use super::idempotent::{self, Begun};
 use super::page::{Page, PageParams};
@@ -210,6 +211,41 @@ pub async fn update(
     .await?;
     tx.commit().await?;
     Ok(Json(customer.into()))
+}
+
+/// How a customer is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EraseParams {
+    /// Must be true: customers are erased, or kept.
+    #[serde(default)]
+    pub erase: bool,
+}
+
+/// Erase a customer with all of their sessions.
+///
+/// Both are gone from this moment: 404 for everything but a repeat, which gives the same erasure. Needs
+/// the sight of all sessions of the customer. Without `erase=true` customers have no DELETE.
+#[utoipa::path(delete, path = "/customers/{id}", tag = "people", security(("bearer" = [])),
+    params(("id" = CustomerId, Path), EraseParams),
+    responses(
+        (status = 202, body = Erasing),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 405, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn delete(
+    state: State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    id: Id<CustomerId>,
+    Params(params): Params<EraseParams>,
+) -> Result<(StatusCode, Json<Erasing>), ApiError> {
+    if !params.erase {
+        return Err(ApiError::MethodNotAllowed);
+    }
+    let erasing = erasures::erase_customer(state, caller, trace, id).await?;
+    Ok((StatusCode::ACCEPTED, Json(erasing)))
 }
 
 impl From<Customer> for CustomerShape {

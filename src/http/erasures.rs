@@ -16,9 +16,13 @@ use super::extract::{Answer, Id, Trace};
 use super::problem::{ApiError, Problem};
 use crate::db::erasure_sessions::{Destroyed, Step};
 use crate::db::erasures::{self, Erasure, Progress, Reason, Subject};
-use crate::db::{Tx, timeline};
-use crate::events::ErasedPart;
-use crate::ids::{ErasureId, SessionId, UserId};
+use crate::db::timeline::{self, LockedSession};
+use crate::db::{Tx, customers};
+use crate::events::{ErasedPart, Message};
+use crate::ids::{CustomerId, ErasureId, SessionId, UserId};
+
+/// What goes of a session: all of it.
+const ALL: [ErasedPart; 1] = [ErasedPart::Session];
 
 /// How long what was in flight is waited for, and a run of the job that then looks.
 const SETTLES_WITHIN: SignedDuration = SignedDuration::from_secs(150);
@@ -122,25 +126,96 @@ pub async fn erase_session(
     trace: Trace,
     Id(id): Id<SessionId>,
 ) -> Result<Erasing, ApiError> {
+    require_person(&caller)?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let subject = Subject::Session(id);
     let Some(locked) = timeline::lock(&mut tx, id).await? else {
         return erased_before(&mut tx, subject, ApiError::SESSION_NOT_FOUND).await;
     };
-    let parts = [ErasedPart::Session];
-    let account_id = locked.account_id;
-    let erasure_id = erasures::open(&mut tx, account_id, subject, &parts, Reason::Request).await?;
-    let requested = erasures::request(&mut tx, &locked, erasure_id, &parts, None).await?;
-    let messages = stage_last(&mut tx, &locked, trace, &requested.into()).await?;
-    let object = Object {
-        account_id,
-        kind: "session",
-        id: id.0,
-    };
-    let details = json!({ "erasure_id": erasure_id });
-    audit::note(&mut tx, &caller, "session.erased", object, details).await?;
+    let account = locked.account_id;
+    let erasure_id = erasures::open(&mut tx, account, subject, &ALL, Reason::Request).await?;
+    let messages = take_away(&mut tx, &caller, trace, &locked, erasure_id).await?;
     commit(&state, tx, &locked, caller, messages).await?;
     Ok(Erasing { erasure_id })
+}
+
+/// Erases a customer and all of their sessions as one erasure; asked for again, it is the same.
+pub async fn erase_customer(
+    State(state): State<AppState>,
+    caller: Caller,
+    trace: Trace,
+    Id(id): Id<CustomerId>,
+) -> Result<Erasing, ApiError> {
+    require_person(&caller)?;
+    let mut tx = state.db.begin(caller.principal()).await?;
+    let subject = Subject::Customer(id);
+    let Some(account_id) = customers::lock(&mut tx, id).await? else {
+        return erased_before(&mut tx, subject, ApiError::CUSTOMER_NOT_FOUND).await;
+    };
+    let erasure_id = erasures::open(&mut tx, account_id, subject, &ALL, Reason::Request).await?;
+    let (mut last, mut messages) = (None, Vec::new());
+    for session in erasures::sessions_of_customer(&mut tx, account_id, id).await? {
+        // One that is gone by now was erased by itself.
+        if let Some(locked) = timeline::lock(&mut tx, session).await? {
+            messages.extend(take_away(&mut tx, &caller, trace, &locked, erasure_id).await?);
+            last = Some(locked);
+        }
+    }
+    let removed = erasures::remove_customer(&mut tx, account_id, erasure_id, id).await;
+    removed.map_err(of_others)?;
+    let details = json!({ "erasure_id": erasure_id, "sessions": messages.len() });
+    let object = Object {
+        account_id,
+        kind: "customer",
+        id: id.0,
+    };
+    audit::note(&mut tx, &caller, "customer.erased", object, details).await?;
+    match last {
+        Some(locked) => commit(&state, tx, &locked, caller, messages).await?,
+        None => tx.commit().await?,
+    }
+    Ok(Erasing { erasure_id })
+}
+
+/// Takes one locked session away; its event waits in the outbox.
+async fn take_away(
+    tx: &mut Tx,
+    caller: &Caller,
+    trace: Trace,
+    session: &LockedSession,
+    erasure_id: ErasureId,
+) -> Result<Vec<Message>, ApiError> {
+    let requested = erasures::request(tx, session, erasure_id, &ALL, None).await?;
+    let object = Object {
+        account_id: session.account_id,
+        kind: "session",
+        id: session.session_id.0,
+    };
+    let details = json!({ "erasure_id": erasure_id });
+    audit::note(tx, caller, "session.erased", object, details).await?;
+    stage_last(tx, session, trace, &requested.into()).await
+}
+
+/// What cannot be undone is for people.
+fn require_person(caller: &Caller) -> Result<(), ApiError> {
+    match caller.key_id() {
+        None => Ok(()),
+        Some(_) => Err(ApiError::Forbidden {
+            code: "people_only",
+            detail: "erasing is for people who sign in, not for keys".to_owned(),
+        }),
+    }
+}
+
+fn of_others(error: sqlx::Error) -> ApiError {
+    if erasures::leaves_sessions_of_others(&error) {
+        return ApiError::Forbidden {
+            code: "role_needed",
+            detail: "others have sessions with this customer: this needs the role manager"
+                .to_owned(),
+        };
+    }
+    error.into()
 }
 
 /// The erasure by which something is gone already, else the 404 that it is for everybody else.

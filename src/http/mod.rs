@@ -78,7 +78,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(clinics::list, clinics::create))
         .routes(routes!(clinics::get, clinics::update))
         .routes(routes!(customers::list, customers::create))
-        .routes(routes!(customers::get, customers::update))
+        .routes(routes!(
+            customers::get,
+            customers::update,
+            customers::delete
+        ))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(policies::get, policies::put))

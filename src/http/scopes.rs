@@ -29,6 +29,8 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("POST", "/customers", Scope::WriteCustomers),
     ("GET", "/customers/{id}", Scope::Read),
     ("PUT", "/customers/{id}", Scope::WriteCustomers),
+    // Erasing, which is all that it does, is refused there.
+    ("DELETE", "/customers/{id}", Scope::WriteCustomers),
     ("GET", "/sessions", Scope::Read),
     ("POST", "/sessions", Scope::WriteSessions),
     ("GET", "/sessions/{id}", Scope::Read),

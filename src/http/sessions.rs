@@ -266,6 +266,7 @@ pub struct DeleteParams {
     responses(
         (status = 200, body = SessionShape),
         (status = 202, body = Erasing, description = "With `erase=true`"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(

@@ -10,6 +10,7 @@ use aftercall::providers::object_store::ObjectStore;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::clinics;
 use crate::support::{Answer, SignedIn, TestIngress};
 
 const WAV: &[u8] = include_bytes!("../../workers/all/samples/two-cities/two-cities.wav");
@@ -154,26 +155,10 @@ async fn a_manager_erases_and_the_owner_may_ask_again() {
     let counselor = SignedIn::new(&ingress, "ada@example.org").await;
     let manager = SignedIn::new(&ingress, "mia@example.org").await;
     let colleague = SignedIn::new(&ingress, "bob@example.org").await;
-    let mut admin = harness.admin().await;
-    let clinic = uuid::Uuid::now_v7();
-    sqlx::query("insert into accounts (id, kind, name) values ($1, 'clinic', 'Clinic')")
-        .bind(clinic)
-        .execute(&mut admin)
-        .await
-        .expect("a clinic");
-    for (user, role) in [
-        (&counselor, "counselor"),
-        (&manager, "manager"),
-        (&colleague, "counselor"),
-    ] {
-        sqlx::query("update users set clinic_id = $1, role = $2 where id = $3")
-            .bind(clinic)
-            .bind(role)
-            .bind(user.user_id.0)
-            .execute(&mut admin)
-            .await
-            .expect("a role");
-    }
+    let clinic = clinics::found(&harness).await;
+    clinics::place(&harness, counselor.user_id, Some(clinic), "counselor").await;
+    clinics::place(&harness, manager.user_id, Some(clinic), "manager").await;
+    clinics::place(&harness, colleague.user_id, Some(clinic), "counselor").await;
     let session = counselor.create_session(&json!({})).await;
     let hidden = erase(&colleague, session).await;
     assert_eq!(hidden.problem(404), "session_not_found");
@@ -270,6 +255,138 @@ async fn a_repeated_creation_does_not_bring_an_erased_session_back() {
     tx.commit().await.expect("commit");
     assert_eq!(create().await.problem(404), "erased");
     assert_eq!(ada.get("/sessions").await.json()["items"], json!([]));
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+async fn create_customer(user: &SignedIn<'_>) -> String {
+    let request = user.request(Method::POST, "/customers");
+    let request = request.header("idempotency-key", "once");
+    let answer = Answer::of(request.json(&json!({"name": "Zoe Secret"}))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()["id"].as_str().expect("an id").to_owned()
+}
+
+async fn erase_customer(user: &SignedIn<'_>, customer: &str) -> Answer {
+    let path = format!("/customers/{customer}?erase=true");
+    Answer::of(user.request(Method::DELETE, &path)).await
+}
+
+#[tokio::test]
+async fn a_customer_goes_with_all_of_their_sessions() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let customer = create_customer(&ada).await;
+    let of_customer = json!({"title": "Secret", "customer_id": customer});
+    let first = ada.create_session(&of_customer).await;
+    let second = ada.create_session(&of_customer).await;
+    let other = ada.create_session(&json!({})).await;
+    let alone = id_of(&erase(&ada, first).await);
+
+    let erasure = id_of(&erase_customer(&ada, &customer).await);
+    assert_ne!(alone, erasure);
+    assert_eq!(id_of(&erase_customer(&ada, &customer).await), erasure);
+    let path = format!("/customers/{customer}");
+    assert_eq!(ada.get(&path).await.problem(404), "customer_not_found");
+    let path = format!("/sessions/{}", second.session_id);
+    assert_eq!(ada.get(&path).await.problem(404), "session_not_found");
+    let created = ada.post_json("/sessions", &of_customer).await;
+    assert_eq!(created.wrong_fields(), ["customer_id"]);
+    let request = ada.request(Method::POST, "/customers");
+    let request = request.header("idempotency-key", "once");
+    let again = Answer::of(request.json(&json!({"name": "Zoe Secret"}))).await;
+    assert_eq!(again.problem(404), "erased");
+    ada.session(other).await;
+    let receipt = ada.get(&format!("/erasures/{erasure}")).await.json();
+    assert_eq!(
+        receipt["subject"],
+        json!({"kind": "customer", "id": customer})
+    );
+    let gone = json!({"where": "postgres", "what": "customers", "count": 1});
+    assert_eq!(receipt["destroyed"], json!([gone]));
+    assert_eq!(
+        receipt["pending"][0]["count"], 1,
+        "the other was erased alone"
+    );
+    eventually("each session has its event", || async {
+        harness.published("erasure.requested").await == 2
+    })
+    .await;
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn a_customer_without_sessions_is_erased_at_once() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let eve = SignedIn::new(&ingress, "eve@example.org").await;
+    let customer = create_customer(&ada).await;
+    let refused = erase_customer(&eve, &customer).await;
+    assert_eq!(refused.problem(404), "customer_not_found");
+    let path = format!("/customers/{customer}?erase=false");
+    let kept = Answer::of(ada.request(Method::DELETE, &path)).await;
+    assert_eq!(kept.problem(405), "method_not_allowed");
+    let erasure = id_of(&erase_customer(&ada, &customer).await);
+    let receipt = ada.get(&format!("/erasures/{erasure}")).await.json();
+    assert_eq!(receipt["state"], "done");
+    assert_eq!(receipt["completed_at"], receipt["requested_at"]);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn a_customer_with_sessions_of_others_is_for_managers() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let counselor = SignedIn::new(&ingress, "ada@example.org").await;
+    let manager = SignedIn::new(&ingress, "mia@example.org").await;
+    let colleague = SignedIn::new(&ingress, "bob@example.org").await;
+    let clinic = clinics::found(&harness).await;
+    clinics::place(&harness, counselor.user_id, Some(clinic), "counselor").await;
+    clinics::place(&harness, manager.user_id, Some(clinic), "manager").await;
+    clinics::place(&harness, colleague.user_id, Some(clinic), "counselor").await;
+    let customer = create_customer(&counselor).await;
+    let of_customer = json!({"customer_id": customer});
+    let session = counselor.create_session(&of_customer).await;
+    let own = colleague.create_session(&of_customer).await;
+    let refused = erase_customer(&colleague, &customer).await;
+    assert_eq!(refused.problem(403), "role_needed");
+    colleague.session(own).await;
+    let erasure = id_of(&erase_customer(&manager, &customer).await);
+    let path = format!("/sessions/{}", session.session_id);
+    assert_eq!(counselor.get(&path).await.problem(404), "session_not_found");
+    let path = format!("/erasures/{erasure}");
+    assert_eq!(manager.get(&path).await.status, StatusCode::OK);
+    assert_eq!(colleague.get(&path).await.problem(404), "erasure_not_found");
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn keys_erase_nothing() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    let customer = create_customer(&ada).await;
+    let body = json!({"name": "agent", "scopes": ["read", "sessions:write", "customers:write"]});
+    let key = ada.post_json("/api-keys", &body).await.json();
+    let secret = key["secret"]
+        .as_str()
+        .or(key["key"].as_str())
+        .expect("a secret");
+    for path in [
+        format!("/sessions/{}?erase=true", session.session_id),
+        format!("/customers/{customer}?erase=true"),
+    ] {
+        let request = ingress.request(Method::DELETE, &format!("/api/v1{path}"));
+        let refused = Answer::of(request.header("x-api-key", secret)).await;
+        assert_eq!(refused.problem(403), "people_only", "{path}");
+    }
+    ada.session(session).await;
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }

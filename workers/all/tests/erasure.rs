@@ -108,7 +108,9 @@ fn metrics() -> PrometheusHandle {
 async fn nothing_is_left_of_an_erased_session_and_what_comes_late_stays_dead() {
     let speech = Speech::start().await;
     let bench = Bench::start(&speech).await;
+    let customer = bench.api.create_customer().await;
     let body = json!({
+        "customer_id": customer,
         "title": format!("{CANARY} title"),
         "notes": format!("{CANARY} notes"),
         "metadata": {"note": format!("{CANARY} metadata")},
@@ -126,6 +128,7 @@ async fn nothing_is_left_of_an_erased_session_and_what_comes_late_stays_dead() {
     die(&bench, session).await;
     let seen = bench.canaries().await.join("\n");
     for place in [
+        "customers",
         "sessions",
         "recordings",
         "transcripts",
@@ -143,7 +146,7 @@ async fn nothing_is_left_of_an_erased_session_and_what_comes_late_stays_dead() {
         );
     }
 
-    let erasure = bench.api.erase(session).await;
+    let erasure = bench.api.erase(&format!("/customers/{customer}")).await;
     assert_eq!(bench.api.get(&format!("/sessions/{session}")).await.0, 404);
     let receipt = format!("/erasures/{erasure}");
     eventually("the first pass is made", || async {
@@ -228,7 +231,7 @@ async fn assert_nothing_names(bench: &Bench, session: SessionId) {
     let id = session.to_string();
     let mut named = erasure_support::tables_with(&mut admin, &id).await;
     named.sort();
-    assert_eq!(named, ["audit_log", "erasure_sessions", "erasures"]);
+    assert_eq!(named, ["audit_log", "erasure_sessions"]);
     for stream in [aftercall::bus::EVENTS, aftercall::bus::DEAD] {
         let found = bench.harness.bus.find(stream, ">").await.unwrap();
         let of_session = found

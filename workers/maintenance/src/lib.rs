@@ -11,6 +11,7 @@
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | [`Eraser::go_on`] | goes on with erasures, and makes their second pass |
+//! | [`retain`] | asks for the erasure of what is older than the policy of its account allows |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `sign-ins` | forgets sign-ins and refresh tokens a week after they ended |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
@@ -29,6 +30,7 @@ mod file_dead_letter;
 mod jobs;
 mod outbox;
 mod reconcile;
+mod retention;
 pub mod uploads;
 
 pub use erase_session::EraseSession;
@@ -36,6 +38,7 @@ pub use erasure::Eraser;
 pub use file_dead_letter::FileDeadLetter;
 pub use outbox::relay;
 pub use reconcile::reconcile;
+pub use retention::retain;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,6 +173,9 @@ fn jobs(
         ),
         job("erasures", 15, eraser.clone(), |eraser| async move {
             eraser.go_on(Timestamp::now()).await
+        }),
+        job("retention", 900, db.clone(), |db| async move {
+            retain(&db, Timestamp::now()).await
         }),
         job("answers", 3600, db.clone(), move |db| async move {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;

@@ -36,6 +36,18 @@ impl Api {
         Self { url, client, token }
     }
 
+    pub async fn create_customer(&self) -> String {
+        let body = json!({
+            "name": format!("{CANARY} Customer"),
+            "email": format!("{CANARY}@example.org"),
+            "notes": CANARY,
+        });
+        let request = self.request(Method::POST, "/customers").json(&body);
+        let (status, answer) = read(request.header("idempotency-key", "once")).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
     pub async fn create_session(&self, body: &Value) -> SessionId {
         let request = self.request(Method::POST, "/sessions").json(body);
         let (status, answer) = read(request.header("idempotency-key", "once")).await;
@@ -51,8 +63,9 @@ impl Api {
         assert_eq!(status, 202, "{answer}");
     }
 
-    pub async fn erase(&self, session: SessionId) -> String {
-        let path = format!("/sessions/{session}?erase=true");
+    /// Erases what stands at `path`.
+    pub async fn erase(&self, path: &str) -> String {
+        let path = format!("{path}?erase=true");
         let (status, answer) = read(self.request(Method::DELETE, &path)).await;
         assert_eq!(status, 202, "{answer}");
         answer["erasure_id"].as_str().unwrap().to_owned()

@@ -3,4 +3,5 @@
 mod bench;
 mod late;
 mod parts;
+mod retention;
 mod whole;
