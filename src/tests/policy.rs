@@ -1,6 +1,11 @@
 //! Policies of accounts: their shape, who reads them, who sets them.
 
+use aftercall::db::provision::Process;
+use aftercall::db::{Principal, policies};
 use aftercall::embedded::harness::Harness;
+use aftercall::embedded::seed;
+use aftercall::ids::{AccountId, ApiKeyId};
+use aftercall::policy::Policy;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -196,4 +201,38 @@ async fn who_manages_an_account_sets_its_policy() {
     assert_eq!(malformed.problem(400), "malformed_id");
     ingress.stop().await;
     harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_reads_the_policy_that_binds_it_and_never_sets_one() {
+    let harness = Harness::start().await;
+    let seeded = seed::session(&harness).await;
+    let needed = Policy {
+        consent_required: true,
+        ..Policy::default()
+    };
+    seed::policy(&harness, seeded, &needed).await;
+    let key = ApiKeyId::generate();
+    let account: Uuid = sqlx::query_scalar(
+        "insert into api_keys (account_id, id, owner_id, name, secret_hash, scopes)
+        select account_id, $1, id, 'k', sha256('k'), '{}' from users where id = $2 returning account_id",
+    )
+    .bind(key.0)
+    .bind(seeded.user_id.0)
+    .fetch_one(&mut harness.admin().await)
+    .await
+    .expect("a key");
+    let account = AccountId::from(account);
+    let mut tx = harness.begin(Process::Ingress, Principal::Key(key)).await;
+    let rules = policies::rules(&mut tx, seeded.session_id).await;
+    let rules = rules.expect("a query").expect("a session");
+    assert!(!rules.may_record(), "what binds the account binds its keys");
+    assert_eq!(
+        policies::sight(&mut tx, account).await.expect("a query"),
+        Some(false)
+    );
+    let refused = policies::put(&mut tx, account, &Policy::default()).await;
+    let refused = refused.expect_err("row-level security").to_string();
+    assert!(refused.contains("row-level security"), "{refused}");
+    harness.finish_as_it_is().await;
 }
