@@ -8,9 +8,9 @@ use aftercall::ids::{AccountId, ApiKeyId};
 use aftercall::policy::Policy;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::Connection;
 use uuid::Uuid;
 
+use crate::clinics;
 use crate::support::{SignedIn, TestIngress};
 
 /// The person's own account.
@@ -21,27 +21,6 @@ async fn account_of(harness: &Harness, person: &SignedIn<'_>) -> Uuid {
         .fetch_one(&mut admin)
         .await
         .expect("a user")
-}
-
-/// A clinic with this person in this role.
-async fn join(harness: &Harness, clinic: Uuid, person: &SignedIn<'_>, role: &str) {
-    let mut admin = harness.admin().await;
-    let mut tx = admin.begin().await.expect("Postgres answers");
-    sqlx::query(
-        "insert into accounts (id, kind, name) values ($1, 'clinic', 'C') on conflict do nothing",
-    )
-    .bind(clinic)
-    .execute(&mut *tx)
-    .await
-    .expect("a clinic");
-    sqlx::query("update users set clinic_id = $1, role = $2 where id = $3")
-        .bind(clinic)
-        .bind(role)
-        .bind(person.user_id.0)
-        .execute(&mut *tx)
-        .await
-        .expect("a user");
-    tx.commit().await.expect("commit");
 }
 
 async fn audited(harness: &Harness, action: &str) -> Vec<Value> {
@@ -155,17 +134,18 @@ async fn who_manages_an_account_sets_its_policy() {
     let [counselor, manager, admin, stranger] = &signed_in[..] else {
         unreachable!("four people");
     };
-    let (clinic, other) = (Uuid::now_v7(), Uuid::now_v7());
-    join(&harness, clinic, counselor, "counselor").await;
-    join(&harness, clinic, manager, "manager").await;
-    join(&harness, other, stranger, "manager").await;
-    let mut root = harness.admin().await;
-    sqlx::query("update users set role = 'admin' where id = $1")
-        .bind(admin.user_id.0)
-        .execute(&mut root)
-        .await
-        .expect("an admin");
-
+    let (clinic, other) = (
+        clinics::found(&harness).await,
+        clinics::found(&harness).await,
+    );
+    for (person, clinic, role) in [
+        (counselor, Some(clinic), "counselor"),
+        (manager, Some(clinic), "manager"),
+        (stranger, Some(other), "manager"),
+        (admin, None, "admin"),
+    ] {
+        clinics::place(&harness, person.user_id, clinic, role).await;
+    }
     let path = format!("/accounts/{clinic}/policy");
     let body = json!({ "consent_required": true });
     for person in [counselor, manager, admin] {
