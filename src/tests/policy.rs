@@ -1,11 +1,16 @@
 //! Policies of accounts: their shape, who reads them, who sets them.
 
+use aftercall::db::provision::Process;
+use aftercall::db::{Principal, policies};
 use aftercall::embedded::harness::Harness;
+use aftercall::embedded::seed;
+use aftercall::ids::{AccountId, ApiKeyId};
+use aftercall::policy::Policy;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::Connection;
 use uuid::Uuid;
 
+use crate::clinics;
 use crate::support::{SignedIn, TestIngress};
 
 /// The person's own account.
@@ -16,27 +21,6 @@ async fn account_of(harness: &Harness, person: &SignedIn<'_>) -> Uuid {
         .fetch_one(&mut admin)
         .await
         .expect("a user")
-}
-
-/// A clinic with this person in this role.
-async fn join(harness: &Harness, clinic: Uuid, person: &SignedIn<'_>, role: &str) {
-    let mut admin = harness.admin().await;
-    let mut tx = admin.begin().await.expect("Postgres answers");
-    sqlx::query(
-        "insert into accounts (id, kind, name) values ($1, 'clinic', 'C') on conflict do nothing",
-    )
-    .bind(clinic)
-    .execute(&mut *tx)
-    .await
-    .expect("a clinic");
-    sqlx::query("update users set clinic_id = $1, role = $2 where id = $3")
-        .bind(clinic)
-        .bind(role)
-        .bind(person.user_id.0)
-        .execute(&mut *tx)
-        .await
-        .expect("a user");
-    tx.commit().await.expect("commit");
 }
 
 async fn audited(harness: &Harness, action: &str) -> Vec<Value> {
@@ -150,17 +134,18 @@ async fn who_manages_an_account_sets_its_policy() {
     let [counselor, manager, admin, stranger] = &signed_in[..] else {
         unreachable!("four people");
     };
-    let (clinic, other) = (Uuid::now_v7(), Uuid::now_v7());
-    join(&harness, clinic, counselor, "counselor").await;
-    join(&harness, clinic, manager, "manager").await;
-    join(&harness, other, stranger, "manager").await;
-    let mut root = harness.admin().await;
-    sqlx::query("update users set role = 'admin' where id = $1")
-        .bind(admin.user_id.0)
-        .execute(&mut root)
-        .await
-        .expect("an admin");
-
+    let (clinic, other) = (
+        clinics::found(&harness).await,
+        clinics::found(&harness).await,
+    );
+    for (person, clinic, role) in [
+        (counselor, Some(clinic), "counselor"),
+        (manager, Some(clinic), "manager"),
+        (stranger, Some(other), "manager"),
+        (admin, None, "admin"),
+    ] {
+        clinics::place(&harness, person.user_id, clinic, role).await;
+    }
     let path = format!("/accounts/{clinic}/policy");
     let body = json!({ "consent_required": true });
     for person in [counselor, manager, admin] {
@@ -196,4 +181,38 @@ async fn who_manages_an_account_sets_its_policy() {
     assert_eq!(malformed.problem(400), "malformed_id");
     ingress.stop().await;
     harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_reads_the_policy_that_binds_it_and_never_sets_one() {
+    let harness = Harness::start().await;
+    let seeded = seed::session(&harness).await;
+    let needed = Policy {
+        consent_required: true,
+        ..Policy::default()
+    };
+    seed::policy(&harness, seeded, &needed).await;
+    let key = ApiKeyId::generate();
+    let account: Uuid = sqlx::query_scalar(
+        "insert into api_keys (account_id, id, owner_id, name, secret_hash, scopes)
+        select account_id, $1, id, 'k', sha256('k'), '{}' from users where id = $2 returning account_id",
+    )
+    .bind(key.0)
+    .bind(seeded.user_id.0)
+    .fetch_one(&mut harness.admin().await)
+    .await
+    .expect("a key");
+    let account = AccountId::from(account);
+    let mut tx = harness.begin(Process::Ingress, Principal::Key(key)).await;
+    let rules = policies::rules(&mut tx, seeded.session_id).await;
+    let rules = rules.expect("a query").expect("a session");
+    assert!(!rules.may_record(), "what binds the account binds its keys");
+    assert_eq!(
+        policies::sight(&mut tx, account).await.expect("a query"),
+        Some(false)
+    );
+    let refused = policies::put(&mut tx, account, &Policy::default()).await;
+    let refused = refused.expect_err("row-level security").to_string();
+    assert!(refused.contains("row-level security"), "{refused}");
+    harness.finish_as_it_is().await;
 }

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use aftercall::audio::Decoder;
 use aftercall::config::{self, Env};
+use aftercall::db::erasures::{self, Reason, Subject};
 use aftercall::db::provision::Process;
 use aftercall::db::recordings::Probed;
 use aftercall::db::{Principal, WorkerRole, timeline, transcriptions, transcripts};
 use aftercall::documents::transcript::{NO_SPEECH, Transcript};
 use aftercall::embedded::harness::{Harness, Running, eventually};
 use aftercall::embedded::seed::{self, Seeded};
-use aftercall::events::TranscriptionRequested;
+use aftercall::events::{ErasedPart, TranscriptionRequested};
 use aftercall::policy::Policy;
 use aftercall::providers::object_store::ObjectStore;
 use aftercall::session::{Phase, Status};
@@ -105,6 +106,22 @@ impl Bench {
             .expect("a fact");
         tx.commit().await.expect("commit");
         requested
+    }
+
+    /// Erases as the ingress does when consent is withdrawn.
+    async fn erase(&self, parts: &[ErasedPart]) {
+        let principal = Principal::user(self.seeded.user_id);
+        let mut tx = self.harness.begin(Process::Ingress, principal).await;
+        let id = self.seeded.session_id;
+        let session = timeline::lock(&mut tx, id).await.expect("a lock");
+        let session = session.expect("a session");
+        let (account, reason) = (session.account_id, Reason::Consent);
+        let erasure = erasures::open(&mut tx, account, Subject::Session(id), parts, reason).await;
+        let erasure = erasure.expect("an erasure");
+        erasures::request(&mut tx, &session, erasure, parts, None)
+            .await
+            .expect("erased");
+        tx.commit().await.expect("commit");
     }
 
     /// How many answers of the engine are kept.
@@ -411,6 +428,37 @@ async fn consent_that_is_withdrawn_stops_the_next_chunk() {
         Some("The person in this session does not agree to automatic transcription.")
     );
     assert_eq!(bench.run_state().await, ("skipped".to_owned(), 1));
+    worker.stop().await;
+    bench.harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn withdrawn_consent_that_erased_the_run_still_ends_the_stage() {
+    let (wav, probed) = call(12);
+    let bench = Bench::start(wav, probed).await;
+    let stub = Stub::held([Answer::Text("Hello.")]).await;
+    let worker = bench.run(Some(&stub.url()));
+    seed::publish(&bench.harness, &bench.requested).await;
+    eventually("the first chunk is sent", || async { stub.requests() == 1 }).await;
+    seed::consent(&bench.harness, bench.seeded, true, false).await;
+    bench
+        .erase(&[ErasedPart::Transcript, ErasedPart::Analysis])
+        .await;
+    stub.release();
+    bench.harness.idle_of(HANDLER).await;
+
+    assert_eq!((stub.requests(), bench.chunks().await), (1, 0));
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
+    assert_eq!(stage.state, Phase::Skipped);
+    // What is delivered again does not bring back what was erased.
+    seed::consent(&bench.harness, bench.seeded, true, true).await;
+    bench.publish().await;
+    assert_eq!((stub.requests(), bench.chunks().await), (1, 0));
     worker.stop().await;
     bench.harness.finish_of(HANDLER).await;
 }
