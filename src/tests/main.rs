@@ -4,6 +4,7 @@
 
 mod analysis;
 mod auth;
+mod matrix;
 mod recordings;
 mod sessions;
 mod stages;
