@@ -11,6 +11,7 @@ mod clinics;
 mod consent;
 mod customers;
 mod erasures;
+mod matrix;
 mod operator;
 mod people;
 mod policy;

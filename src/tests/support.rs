@@ -190,6 +190,22 @@ impl Answer {
         }
     }
 
+    /// The head of an answer that goes on for ever.
+    pub async fn head_of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = if status.is_success() {
+            Vec::new()
+        } else {
+            response.bytes().await.expect("a body").to_vec()
+        };
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -1,6 +1,7 @@
 //! Programs of this workspace as children, for the tests that need whole processes.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
+
+/// Everything of ours, and of the libraries what an operator turns on to find a fault.
+const TALKATIVE: &str = "aftercall=trace,debug";
 
 /// A running program.
 pub struct Program {
@@ -40,17 +44,25 @@ impl Program {
 
     /// Starts a program with nothing but this environment, and waits until it is ready.
     pub async fn start(name: &str, env: &Env, port: u16) -> Self {
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program(name))
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .envs(env.iter())
-            .env("LOG_LEVEL", "warn")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
+        let mut command = command(name, env);
+        command.env("LOG_LEVEL", "warn");
+        Self::ready(command, port).await
+    }
+
+    /// The same, with everything that it has to say written into a file.
+    pub async fn start_talkative(name: &str, env: &Env, port: u16, log: &Path) -> Self {
+        let log = File::create(log).expect("a file");
+        let errors = log.try_clone().expect("the same file");
+        let mut command = command(name, env);
+        command
+            .env("LOG_LEVEL", TALKATIVE)
+            .stdout(log)
+            .stderr(errors);
+        Self::ready(command, port).await
+    }
+
+    async fn ready(mut command: Command, port: u16) -> Self {
+        let child = command.spawn().expect("the program starts");
         let url = format!("http://127.0.0.1:{port}");
         let program = Self { child, url };
         eventually("the program is ready", || async {
@@ -88,6 +100,19 @@ impl Program {
                 .success()
         );
     }
+}
+
+fn command(name: &str, env: &Env) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program(name))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(env.iter())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
 }
 
 /// A program of this workspace, beside the one that belongs to these tests.

@@ -1,0 +1,168 @@
+//! What the routes are about: made anew for each cell, by the owner.
+
+use std::collections::BTreeMap;
+
+use aftercall::embedded::seed::{self, Seeded};
+use reqwest::Method;
+use serde_json::json;
+
+use super::World;
+use super::callers::{Who, make as post};
+use crate::stages;
+use crate::support::Answer;
+
+pub const WAV: &[u8] = include_bytes!("../../../workers/all/samples/two-cities/two-cities.wav");
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The route needs none.
+    None,
+    Session,
+    /// A session with a stored recording.
+    Recording,
+    /// A session with an uploaded recording whose bytes are there.
+    Audio,
+    /// A session with a transcript.
+    Transcript,
+    /// A session whose transcription failed.
+    Failed,
+    Customer,
+    Client,
+    Key,
+    /// A counsellor of the clinic.
+    User,
+    /// The clinic of owner, colleague and manager.
+    Clinic,
+    /// An erasure that the owner asked for.
+    Erasure,
+}
+
+/// Ids of an object and of what stands around it, by the names of path parameters.
+pub struct Ids {
+    of: BTreeMap<&'static str, String>,
+}
+
+impl Object {
+    /// Where the owner (or an admin) reads it.
+    pub const fn address(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Key => None,
+            Self::Session | Self::Recording | Self::Audio | Self::Transcript | Self::Failed => {
+                Some("/api/v1/sessions/{id}")
+            }
+            Self::Customer => Some("/api/v1/customers/{id}"),
+            Self::Client => Some("/api/v1/clients/{id}"),
+            Self::User => Some("/api/v1/users/{id}"),
+            Self::Clinic => Some("/api/v1/clinics/{id}"),
+            Self::Erasure => Some("/api/v1/erasures/{id}"),
+        }
+    }
+
+    /// Whether only an admin is sure to see it.
+    pub const fn is_managed(self) -> bool {
+        matches!(self, Self::User | Self::Clinic)
+    }
+}
+
+impl Ids {
+    fn of(id: impl Into<String>) -> Self {
+        Self {
+            of: BTreeMap::from([("id", id.into())]),
+        }
+    }
+
+    /// The path with its parameters filled in.
+    pub fn fill(&self, path: &str) -> String {
+        let named =
+            |path: String, (name, id): (&&str, &String)| path.replace(&format!("{{{name}}}"), id);
+        let path = self.of.iter().fold(path.to_owned(), named);
+        path.replace("{session_id}", self.of_object())
+    }
+
+    pub fn of_object(&self) -> &str {
+        &self.of["id"]
+    }
+
+    pub fn get(&self, name: &str) -> &str {
+        &self.of[name]
+    }
+}
+
+/// Makes an object, as the owner does or as the workers do for the owner's session.
+pub async fn make(world: &World, object: Object) -> Ids {
+    let owner = world.callers.token(Who::Owner);
+    let ingress = &world.ingress;
+    match object {
+        Object::None => Ids::of("nothing has this id"),
+        Object::Session => Ids::of(session(world, true).await.session_id.to_string()),
+        Object::Recording => {
+            let seeded = session(world, false).await;
+            let recording = stages::stored(&world.harness, seeded).await;
+            let mut ids = Ids::of(seeded.session_id.to_string());
+            ids.of.insert("recording_id", recording.to_string());
+            ids
+        }
+        Object::Audio => {
+            let seeded = session(world, false).await;
+            let path = format!("/api/v1/sessions/{}/upload-recording", seeded.session_id);
+            let request = ingress.request(Method::POST, &path).bearer_auth(owner);
+            let uploaded = Answer::of(request.body(WAV)).await;
+            let uploaded = uploaded.json();
+            let recording = uploaded["recording_id"].as_str().expect("an id");
+            let mut ids = Ids::of(seeded.session_id.to_string());
+            ids.of.insert("recording_id", recording.to_owned());
+            ids
+        }
+        Object::Transcript => {
+            let seeded = session(world, true).await;
+            seed::transcript(&world.harness, seeded, &["Hello.", "Good morning."]).await;
+            Ids::of(seeded.session_id.to_string())
+        }
+        Object::Failed => {
+            let seeded = session(world, false).await;
+            let recording = stages::stored(&world.harness, seeded).await;
+            stages::check_failed(&world.harness, seeded, recording, 2).await;
+            Ids::of(seeded.session_id.to_string())
+        }
+        Object::Customer => {
+            let body = json!({ "name": "Grace" });
+            Ids::of(post(ingress, owner, "/customers", &body).await)
+        }
+        Object::Client => {
+            let body = json!({ "name": "Bakery" });
+            Ids::of(post(ingress, owner, "/clients", &body).await)
+        }
+        Object::Key => {
+            let name = uuid::Uuid::new_v4().to_string();
+            let body = json!({ "name": name, "scopes": ["read"] });
+            Ids::of(post(ingress, owner, "/api-keys", &body).await)
+        }
+        Object::User => {
+            let email = format!("{}@example.org", uuid::Uuid::new_v4());
+            let body = json!({
+                "email": email, "name": "New", "role": "counselor",
+                "clinic_id": world.callers.clinic_id,
+            });
+            Ids::of(post(ingress, world.callers.token(Who::Admin), "/users", &body).await)
+        }
+        Object::Clinic => Ids::of(world.callers.clinic_id.clone()),
+        Object::Erasure => {
+            let seeded = session(world, true).await;
+            let path = format!("/api/v1/sessions/{}?erase=true", seeded.session_id);
+            let request = ingress.request(Method::DELETE, &path).bearer_auth(owner);
+            let erasure = Answer::of(request).await.json();
+            Ids::of(erasure["erasure_id"].as_str().expect("an id"))
+        }
+    }
+}
+
+async fn session(world: &World, automatic: bool) -> Seeded {
+    let body = json!({ "auto_transcribe": automatic, "auto_analyze": automatic });
+    let owner = world.callers.token(Who::Owner);
+    let id = post(&world.ingress, owner, "/sessions", &body).await;
+    Seeded {
+        user_id: world.callers.owner_id.parse().expect("an id"),
+        session_id: id.parse().expect("an id"),
+    }
+}

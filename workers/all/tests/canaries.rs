@@ -1,0 +1,321 @@
+//! What must not show: secrets, phone numbers and what people said or wrote, in logs, metrics and
+//! errors.
+//!
+//! Every program runs as it does in production, with logs at their most talkative. Requests, good and
+//! bad, carry canaries; afterwards all that the programs wrote or answered is searched for them.
+
+#[expect(dead_code, reason = "the other tests use the rest of it")]
+mod support;
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aftercall::db::provision::Process;
+use aftercall::embedded::harness::{Harness, eventually};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::{Program, free_port};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+const PASSWORD: &str = "canary-password-5f1c";
+const WRONG_PASSWORD: &str = "canary-wrong-password-77aa";
+const SECRET_KEY: &str = "canary-secret-key-of-this-installation-0001";
+const PHONE: &str = "+15557340199";
+const SAID: &str = "canary spoken words of the caller";
+const TITLE: &str = "canary title of a session";
+const NOTES: &str = "canary notes of a session";
+const NAME: &str = "Canary Customername";
+const FORGED: &str = "canary.forged.token";
+const QUERY: &str = "canary-in-a-query";
+const RECORDING: &[u8] = include_bytes!("../samples/two-cities/two-cities.wav");
+
+/// Everything that programs answered with an error, and every secret that they gave out.
+#[derive(Default)]
+struct Heard {
+    errors: String,
+    secrets: Vec<String>,
+}
+
+#[tokio::test]
+async fn logs_metrics_and_errors_hold_no_secret_and_nothing_that_was_said() {
+    let harness = Harness::start().await;
+    let (speech, speech_url, _serving) = Speech::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut programs = Vec::new();
+    let mut base = String::new();
+    for process in Process::ALL {
+        let (port, name) = (free_port(), Program::of(process));
+        let env = harness.env(process).with([
+            ("TRANSCRIPTION_BASE_URL", speech_url.clone()),
+            ("TRANSCRIPTION_API_KEY", "canary-vendor-key-91".to_owned()),
+            ("SECRET_KEY", SECRET_KEY.to_owned()),
+            ("PORT", port.to_string()),
+            ("WORKER_PORT", port.to_string()),
+        ]);
+        let log = folder.path().join(name);
+        let program = Program::start_talkative(name, &env, port, &log).await;
+        if process == Process::Ingress {
+            base = format!("http://127.0.0.1:{port}");
+        }
+        programs.push(program);
+    }
+
+    let heard = provoke(&harness, &speech, &base).await;
+    let mut written = heard.errors;
+    for program in &programs {
+        let metrics = reqwest::get(format!("{}/metrics", program.url())).await;
+        written += &metrics.expect("metrics").text().await.expect("text");
+    }
+    for program in programs {
+        program.stop().await;
+    }
+    for entry in fs::read_dir(folder.path()).expect("the folder") {
+        let log = fs::read_to_string(entry.expect("a log").path()).expect("text");
+        assert!(log.contains("DEBUG"), "the log is not talkative: {log}");
+        written += &log;
+    }
+    let database_passwords = harness.env(Process::Ingress);
+    let passwords = database_passwords
+        .iter()
+        .filter(|(name, _)| {
+            name.starts_with("DATABASE_PASSWORD") || name.ends_with("SECRET_ACCESS_KEY")
+        })
+        .map(|(_, value)| value.to_owned());
+    let canaries = [
+        PASSWORD,
+        WRONG_PASSWORD,
+        SECRET_KEY,
+        PHONE,
+        "5557340199",
+        SAID,
+        TITLE,
+        NOTES,
+        NAME,
+        FORGED,
+        QUERY,
+        "canary",
+    ];
+    let canaries = canaries.map(str::to_owned).into_iter();
+    for canary in canaries.chain(heard.secrets).chain(passwords) {
+        let found = written.to_lowercase().find(&canary.to_lowercase());
+        let around = found.map(|at| {
+            let from = written[..at].rfind('\n').map_or(0, |line| line + 1);
+            written[from..].chars().take(600).collect::<String>()
+        });
+        assert!(
+            around.is_none(),
+            "{canary} shows: {}",
+            around.unwrap_or_default()
+        );
+    }
+    harness.finish_as_it_is().await;
+}
+
+/// Makes the programs do everything, and fail at most of it.
+async fn provoke(harness: &Harness, speech: &Speech, base: &str) -> Heard {
+    let mut heard = Heard::default();
+    let http = reqwest::Client::new();
+    let api = |method, path: &str| http.request(method, format!("{base}/api/v1{path}"));
+    let account = json!({ "email": "ada@example.org", "password": PASSWORD, "name": NAME });
+    let register = |body: &Value| api(Method::POST, "/auth/register").json(body);
+    let signed_in = heard.answer(register(&account)).await;
+    let token = signed_in["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    heard.answer(register(&account)).await;
+    heard
+        .answer(register(
+            &json!({ "email": "x", "password": PASSWORD, "name": "", "role": "admin" }),
+        ))
+        .await;
+    for (email, password) in [
+        ("ada@example.org", WRONG_PASSWORD),
+        ("nobody@example.org", PASSWORD),
+    ] {
+        let login = json!({ "email": email, "password": password });
+        heard
+            .answer(api(Method::POST, "/auth/login").json(&login))
+            .await;
+    }
+    let form = format!("username=ada%40example.org&password={WRONG_PASSWORD}");
+    let login = api(Method::POST, "/auth/login")
+        .header("content-type", "application/x-www-form-urlencoded");
+    heard.answer(login.body(form)).await;
+    let renewed = heard
+        .answer(api(Method::POST, "/auth/refresh?token=body").bearer_auth(&token))
+        .await;
+    heard.keep(&renewed["refresh_token"]);
+    let forged = json!({ "refresh_token": FORGED });
+    heard
+        .answer(api(Method::POST, "/auth/refresh").json(&forged))
+        .await;
+    heard
+        .answer(api(Method::GET, "/auth/me").bearer_auth(FORGED))
+        .await;
+    heard
+        .answer(api(Method::GET, "/auth/me").header("x-api-key", FORGED))
+        .await;
+
+    let mine = |method, path: &str| api(method, path).bearer_auth(&token);
+    let key = json!({ "name": "agent", "scopes": ["read"] });
+    let key = heard
+        .answer(mine(Method::POST, "/api-keys").json(&key))
+        .await;
+    heard.keep(&key["key"]);
+    let key = key["key"].as_str().expect("a key").to_owned();
+    let with_key = api(Method::POST, "/sessions").header("x-api-key", &key);
+    heard
+        .answer(with_key.json(&json!({ "title": TITLE })))
+        .await;
+    let customer = json!({ "name": NAME, "phone_number": PHONE, "notes": NOTES });
+    let customer = heard
+        .answer(mine(Method::POST, "/customers").json(&customer))
+        .await;
+    let wrong = json!({ "name": NAME, "phone_number": format!("{PHONE} and more"), "notes": 7 });
+    heard
+        .answer(mine(Method::POST, "/customers").json(&wrong))
+        .await;
+    heard
+        .answer(mine(Method::POST, "/customers").body(format!("{{\"phone_number\": \"{PHONE}")))
+        .await;
+    heard
+        .answer(mine(Method::GET, &format!("/customers?q={QUERY}&limit=0")))
+        .await;
+    heard
+        .answer(mine(Method::GET, &format!("/sessions?status={QUERY}")))
+        .await;
+    heard.answer(mine(Method::GET, &format!("/{QUERY}"))).await;
+
+    for manners in [HEARS, REFUSES, TALKS_NONSENSE] {
+        speech.manners.store(manners, Ordering::Relaxed);
+        let answered = speech.answers.load(Ordering::Relaxed);
+        let session = json!({ "title": TITLE, "notes": NOTES, "customer_id": customer["id"],
+            "metadata": { "phone": PHONE } });
+        let session = heard
+            .answer(mine(Method::POST, "/sessions").json(&session))
+            .await;
+        let id = session["id"].as_str().expect("a session").to_owned();
+        let upload = mine(Method::POST, &format!("/sessions/{id}/upload-recording"));
+        let part = reqwest::multipart::Part::bytes(RECORDING).file_name(format!("{SAID}.wav"));
+        let form = reqwest::multipart::Form::new().part("file", part);
+        heard.answer(upload.multipart(form)).await;
+        let path = format!("/sessions/{id}");
+        eventually("the engine has done what it does", || async {
+            let session = mine(Method::GET, &path).send().await.expect("an answer");
+            let session: Value = session.json().await.expect("a session");
+            match manners {
+                HEARS => session["status"] == "completed",
+                REFUSES => session["status"] == "failed",
+                // It is tried again for minutes.
+                _ => speech.answers.load(Ordering::Relaxed) > answered,
+            }
+        })
+        .await;
+        for path in [
+            "/transcript",
+            "/transcript?format=srt",
+            "/recordings",
+            "/events?last_event_id=x",
+        ] {
+            heard
+                .answer(mine(Method::GET, &format!("/sessions/{id}{path}")))
+                .await;
+        }
+        heard
+            .answer(mine(Method::GET, &format!("/analysis/{id}/analysis")))
+            .await;
+        let wrong = json!({ "notes": NOTES, "status": SAID });
+        heard.answer(mine(Method::PUT, &path).json(&wrong)).await;
+    }
+
+    // With Postgres refusing and the broker gone.
+    let mut admin = harness.admin().await;
+    sqlx::query("alter table customers add constraint never check (name is null) not valid")
+        .execute(&mut admin)
+        .await
+        .expect("altered");
+    let customer = json!({ "name": NAME, "phone_number": PHONE, "notes": NOTES });
+    heard
+        .answer(mine(Method::POST, "/customers").json(&customer))
+        .await;
+    harness.nats.lock().await.stop().await;
+    heard
+        .answer(mine(Method::POST, "/sessions").json(&json!({ "title": TITLE })))
+        .await;
+    heard
+        .answer(api(Method::POST, "/auth/logout").bearer_auth(&token))
+        .await;
+    heard.keep(&json!(token));
+    heard
+}
+
+impl Heard {
+    /// Sends a request and answers its body; what was refused is kept, with its headers.
+    async fn answer(&mut self, request: RequestBuilder) -> Value {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), format!("{:?}", response.headers()));
+        let body = response.text().await.expect("a body");
+        if !status.is_success() {
+            self.errors += &format!("{status} {headers}\n{body}\n");
+        }
+        serde_json::from_str(&body).unwrap_or_default()
+    }
+
+    /// Remembers a secret that was given out.
+    fn keep(&mut self, secret: &Value) {
+        let secret = secret.as_str().expect("a secret");
+        assert!(secret.len() > 20, "{secret}");
+        self.secrets.push(secret.to_owned());
+    }
+}
+
+/// How the speech server answers, in turn.
+const HEARS: usize = 0;
+const REFUSES: usize = 1;
+const TALKS_NONSENSE: usize = 2;
+
+/// A speech server by OpenAI's protocol
+/// (<https://platform.openai.com/docs/api-reference/audio/createTranscription>) whose manners can be
+/// changed: it hears, complains in its own words, or answers nonsense. It counts its answers.
+#[derive(Default)]
+struct Speech {
+    manners: AtomicUsize,
+    answers: AtomicUsize,
+}
+
+impl Speech {
+    async fn start() -> (Arc<Self>, String, JoinSet<std::io::Result<()>>) {
+        let speech = Arc::new(Self::default());
+        let router = Router::new()
+            .route("/v1/audio/transcriptions", post(hear))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&speech));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await });
+        (speech, url, serving)
+    }
+}
+
+async fn hear(State(speech): State<Arc<Speech>>) -> Response {
+    speech.answers.fetch_add(1, Ordering::Relaxed);
+    match speech.manners.load(Ordering::Relaxed) {
+        HEARS => {
+            Json(json!({ "text": SAID, "language": "english", "segments": [] })).into_response()
+        }
+        REFUSES => {
+            let complaint = json!({ "error": { "message": format!("cannot take: {SAID}") } });
+            (StatusCode::BAD_REQUEST, Json(complaint)).into_response()
+        }
+        _ => format!("{{\"text\": \"{SAID}").into_response(),
+    }
+}
