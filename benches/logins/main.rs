@@ -65,6 +65,9 @@ async fn measure(harness: &Harness) -> anyhow::Result<Report> {
         people: &people,
         per_s: SIGN_INS_PER_S,
     };
+    // Connections to Postgres are opened when they are first needed, and then kept.
+    let (warm, flooding) = tokio::join!(reads.run(WARM_UP), flood.run(WARM_UP));
+    warm.and(flooding)?;
     let (flooded, sign_ins) = tokio::join!(reads.run(FLOOD), flood.run(FLOOD));
 
     eprintln!("{TRIES} tries each of known and unknown addresses");
