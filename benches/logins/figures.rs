@@ -80,7 +80,7 @@ impl SignIns {
 }
 
 impl EqualTime {
-    pub fn of(known: Times, unknown: Times) -> Self {
+    pub fn of(known: &Times, unknown: &Times) -> Self {
         Self {
             known: known.p50(),
             unknown: unknown.p50(),

@@ -83,10 +83,10 @@ impl Visitor {
     fn sign_in(&self, email: &str, password: &str) -> RequestBuilder {
         let url = format!("{}/api/v1/auth/login", self.url);
         let body = json!({ "email": email, "password": password });
-        self.from_somewhere(self.client.post(url).json(&body))
+        self.placed(self.client.post(url).json(&body))
     }
 
-    fn from_somewhere(&self, request: RequestBuilder) -> RequestBuilder {
+    fn placed(&self, request: RequestBuilder) -> RequestBuilder {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) / PER_ADDRESS;
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 1).to_bits() + number);
         request.header("x-forwarded-for", address.to_string())
@@ -106,7 +106,7 @@ impl Reads<'_> {
         let request = |number: usize| {
             let token = &self.tokens[number % self.tokens.len()];
             let request = self.visitor.client.get(&url).bearer_auth(token);
-            self.visitor.from_somewhere(request)
+            self.visitor.placed(request)
         };
         let mut times = Times::default();
         for (number, status, took) in steadily(self.per_s, duration, request).await? {

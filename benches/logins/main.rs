@@ -77,6 +77,6 @@ async fn measure(harness: &Harness) -> anyhow::Result<Report> {
         idle,
         flooded: flooded?,
         sign_ins: sign_ins?,
-        equal_time: EqualTime::of(known, unknown),
+        equal_time: EqualTime::of(&known, &unknown),
     })
 }

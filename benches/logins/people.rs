@@ -10,7 +10,9 @@ pub const PASSWORD: &str = "correct horse battery";
 const COUNT: i32 = 3_000;
 
 /// Users with the addresses of [`People::email`].
-pub struct People;
+pub struct People {
+    count: usize,
+}
 
 impl People {
     pub async fn settle(harness: &Harness) -> anyhow::Result<Self> {
@@ -28,12 +30,12 @@ impl People {
         .bind(hash.expose_secret())
         .execute(&mut harness.admin().await)
         .await?;
-        Ok(Self)
+        let count = usize::try_from(COUNT).expect("positive");
+        Ok(Self { count })
     }
 
     /// The address of somebody; numbers beyond the last begin again.
     pub fn email(&self, number: usize) -> String {
-        let count = usize::try_from(COUNT).expect("positive");
-        format!("user{}@example.org", number % count)
+        format!("user{}@example.org", number % self.count)
     }
 }
