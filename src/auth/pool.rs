@@ -77,11 +77,15 @@ impl Place {
         let Self { queue, permit } = self;
         let (answer, answered) = oneshot::channel();
         let work = Box::new(move |memory: &mut [Block]| {
-            let _place = permit;
-            if !answer.is_closed() {
-                // A caller who leaves meanwhile needs no answer.
-                let _ = answer.send(work(memory));
+            // The place is free before the caller knows, also when the work panics.
+            let place = permit;
+            if answer.is_closed() {
+                return;
             }
+            let done = work(memory);
+            drop(place);
+            // A caller who left meanwhile needs no answer.
+            let _ = answer.send(done);
         });
         queue.send(work).expect("threads outlive the queue");
         answered.await.map_err(|_| Panicked)
