@@ -18,10 +18,6 @@ pub enum Cell {
 pub struct Cells([Cell; 9]);
 
 impl Cells {
-    pub const fn of(cells: [Cell; 9]) -> Self {
-        Self(cells)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = (Who, Cell)> + '_ {
         Who::ALL.into_iter().zip(self.0)
     }
@@ -36,15 +32,20 @@ use Cell::{Hides as H, Refused as R, Shows as S};
 pub const EVERYBODY: Cells = Cells([S; 9]);
 /// What a counsellor made in the clinic: theirs, their manager's and the admins'.
 pub const OWN: Cells = Cells([R(401), S, R(404), R(404), S, R(404), S, R(403), R(404)]);
+/// The same where it is changed: a bound key changes nothing.
+pub const OWN_CHANGE: Cells = Cells([R(401), S, R(404), R(404), S, R(404), S, R(403), R(403)]);
 /// The same as a list.
 pub const OWN_LIST: Cells = Cells([R(401), S, H, H, S, H, S, R(403), H]);
 /// What belongs to the clinic: everybody's in it.
 pub const ACCOUNT: Cells = Cells([R(401), S, S, R(404), S, R(404), S, R(403), R(404)]);
+pub const ACCOUNT_CHANGE: Cells = Cells([R(401), S, S, R(404), S, R(404), S, R(403), R(403)]);
 pub const ACCOUNT_LIST: Cells = Cells([R(401), S, S, H, S, H, S, R(403), H]);
 /// What every person may do for themselves, and a key with the scope that is bound to no client.
 pub const MAKE: Cells = Cells([R(401), S, S, S, S, S, S, R(403), R(403)]);
 /// What every person may do for themselves, and no key.
 pub const PEOPLE: Cells = Cells([R(401), S, S, S, S, S, S, R(403), R(403)]);
+/// What goes on with a sign-in, which keys have none of.
+pub const SIGNED_IN: Cells = Cells([R(401), S, S, S, S, S, S, R(401), R(401)]);
 /// What only admins may do.
 pub const ADMINS: Cells = Cells([
     R(401),

@@ -83,10 +83,6 @@ impl Ids {
     pub fn of_object(&self) -> &str {
         &self.of["id"]
     }
-
-    pub fn get(&self, name: &str) -> &str {
-        &self.of[name]
-    }
 }
 
 /// Makes an object, as the owner does or as the workers do for the owner's session.
@@ -121,8 +117,8 @@ pub async fn make(world: &World, object: Object) -> Ids {
         }
         Object::Failed => {
             let seeded = session(world, false).await;
-            let recording = stages::stored(&world.harness, seeded).await;
-            stages::check_failed(&world.harness, seeded, recording, 2).await;
+            let recording = stages::uploaded(&world.harness, seeded).await;
+            stages::check_failed(&world.harness, seeded, recording, 1).await;
             Ids::of(seeded.session_id.to_string())
         }
         Object::Customer => {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::cells::{
-    ACCOUNT, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY, KEY_LIST, MAKE,
-    OWN, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, USER, USER_LIST, USER_MAKE,
+    ACCOUNT, ACCOUNT_CHANGE, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY,
+    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, SIGNED_IN, USER,
+    USER_LIST, USER_MAKE,
 };
 use super::objects::{Ids, Object};
 use crate::support::PASSWORD;
@@ -130,7 +131,7 @@ fn sign_in() -> Vec<Row> {
             .shows(token),
         row("POST", "/api/v1/auth/test-token", Object::None, PEOPLE).shows(person),
         row("GET", "/api/v1/auth/me", Object::None, PEOPLE).shows(person),
-        row("POST", "/api/v1/auth/refresh", Object::None, PEOPLE).shows(token),
+        row("POST", "/api/v1/auth/refresh", Object::None, SIGNED_IN).shows(token),
         row("POST", "/api/v1/auth/logout", Object::None, EVERYBODY)
             .ok(204)
             .shows(Shows::Nothing)
@@ -161,13 +162,18 @@ fn people() -> Vec<Row> {
             .ok(201)
             .shows(Shows::Text("Grace")),
         row("GET", "/api/v1/customers/{id}", Object::Customer, ACCOUNT),
-        row("PUT", "/api/v1/customers/{id}", Object::Customer, ACCOUNT)
-            .json(|_| json!({ "name": "Ada" })),
+        row(
+            "PUT",
+            "/api/v1/customers/{id}",
+            Object::Customer,
+            ACCOUNT_CHANGE,
+        )
+        .json(|_| json!({ "name": "Ada" })),
         row(
             "DELETE",
             "/api/v1/customers/{id}",
             Object::Customer,
-            ACCOUNT,
+            ACCOUNT_CHANGE,
         )
         .query("?erase=true")
         .ok(202)
@@ -197,7 +203,10 @@ fn people() -> Vec<Row> {
 }
 
 fn sessions() -> Vec<Row> {
-    let of = |method, path, object| row(method, path, object, OWN);
+    let of = |method, path, object| {
+        let cells = if method == "GET" { OWN } else { OWN_CHANGE };
+        row(method, path, object, cells)
+    };
     vec![
         row("GET", "/api/v1/sessions", Object::Session, OWN_LIST).query("?limit=100"),
         row("POST", "/api/v1/sessions", Object::None, MAKE)
@@ -225,8 +234,7 @@ fn sessions() -> Vec<Row> {
             )
         }
         .ok(202),
-        of("GET", "/api/v1/sessions/{id}/recordings", Object::Recording)
-            .shows(Shows::Text("recording_id")),
+        of("GET", "/api/v1/sessions/{id}/recordings", Object::Recording),
         of(
             "GET",
             "/api/v1/sessions/{id}/recordings/{recording_id}/audio",
@@ -268,9 +276,19 @@ fn clients() -> Vec<Row> {
             .ok(201)
             .shows(Shows::Text("Bakery")),
         row("GET", "/api/v1/clients/{id}", Object::Client, ACCOUNT),
-        row("PUT", "/api/v1/clients/{id}", Object::Client, ACCOUNT)
-            .json(|_| json!({ "name": "Florist" })),
-        row("DELETE", "/api/v1/clients/{id}", Object::Client, ACCOUNT),
+        row(
+            "PUT",
+            "/api/v1/clients/{id}",
+            Object::Client,
+            ACCOUNT_CHANGE,
+        )
+        .json(|_| json!({ "name": "Florist" })),
+        row(
+            "DELETE",
+            "/api/v1/clients/{id}",
+            Object::Client,
+            ACCOUNT_CHANGE,
+        ),
     ]
 }
 
