@@ -62,14 +62,10 @@ async fn present(
     let login = attempt.login.as_ref();
     let hash = login.and_then(|login| login.password_hash.clone());
     let verdict = turn.verify(current, hash.clone()).await?;
-    match hash.filter(|_| verdict != Verdict::Wrong) {
-        Some(hash) => {
-            attempt.succeeded(state).await?;
-            Ok(hash)
-        }
-        None => {
-            attempt.failed(state).await?;
-            Err(refused("is not your present password"))
-        }
-    }
+    let Some(hash) = hash.filter(|_| verdict != Verdict::Wrong) else {
+        attempt.failed(state).await?;
+        return Err(refused("is not your present password"));
+    };
+    attempt.succeeded(state).await?;
+    Ok(hash)
 }

@@ -39,21 +39,7 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
         .request(Method::GET, &format!("{path}/transcript?format=txt"))
         .header("traceparent", TRACEPARENT);
     assert_eq!(Answer::of(transcript).await.status, StatusCode::OK);
-    let part = max
-        .request(Method::GET, &audio)
-        .header("range", "bytes=0-9");
-    assert_eq!(Answer::of(part).await.status, StatusCode::PARTIAL_CONTENT);
-    let whole = max.get(&audio).await;
-    assert_eq!(whole.body, WAV);
-    let etag = whole.header("etag").unwrap().to_owned();
-    let known = max
-        .request(Method::GET, &audio)
-        .header("if-none-match", etag);
-    assert_eq!(Answer::of(known).await.status, StatusCode::NOT_MODIFIED);
-    assert_eq!(
-        Answer::of(max.request(Method::HEAD, &audio)).await.status,
-        StatusCode::OK
-    );
+    play(&max, &audio).await;
     // Before there is one, nothing is read.
     let analysis = format!("/analysis/{}/analysis", seeded.session_id);
     assert_eq!(max.get(&analysis).await.status, StatusCode::OK);
@@ -71,20 +57,7 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
 
     let log = max.get("/audit?limit=100").await;
     assert!(!log.text().contains("secret"), "never contents");
-    let log = log.json();
-    let mut seen = Vec::new();
-    for entry in log["items"].as_array().unwrap().iter().rev() {
-        assert_eq!(entry["account_id"], json!(elm));
-        let action = entry["action"].as_str().unwrap();
-        let is_of_session = ["session", "audio", "recording", "transcript", "analysis"];
-        if is_of_session.iter().any(|noun| action.starts_with(noun)) {
-            seen.push((
-                action,
-                entry["actor"]["name"].as_str().unwrap(),
-                entry["details"].clone(),
-            ));
-        }
-    }
+    let seen = of_sessions(&log.json(), &elm);
     let (ada_name, max_name) = ("ada@example.org", "max@example.org");
     let session_id = json!(seeded.session_id);
     let last = WAV.len();
@@ -112,7 +85,8 @@ async fn every_read_and_change_of_a_session_stands_in_the_log() {
         ("session.started", ada_name, json!({})),
         ("session.ended", ada_name, json!({})),
         ("analysis.requested", ada_name, json!({ "generation": 1 })),
-    ];
+    ]
+    .map(|(action, name, details)| (action.to_owned(), name.to_owned(), details));
     assert_eq!(seen, expected);
     let read = &max.get("/audit?action=transcript.read").await.json()["items"][0];
     let expected = json!({
@@ -389,6 +363,38 @@ async fn nobody_edits_the_log_or_writes_in_anothers_name() {
     assert_eq!(seen, 0, "counsellors read none of it");
     ingress.stop().await;
     harness.finish().await;
+}
+
+/// A part, the whole, and twice nothing.
+async fn play(max: &SignedIn<'_>, audio: &str) {
+    let part = max.request(Method::GET, audio).header("range", "bytes=0-9");
+    assert_eq!(Answer::of(part).await.status, StatusCode::PARTIAL_CONTENT);
+    let whole = max.get(audio).await;
+    assert_eq!(whole.body, WAV);
+    let etag = whole.header("etag").unwrap().to_owned();
+    let known = max
+        .request(Method::GET, audio)
+        .header("if-none-match", etag);
+    assert_eq!(Answer::of(known).await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        Answer::of(max.request(Method::HEAD, audio)).await.status,
+        StatusCode::OK
+    );
+}
+
+/// Action, actor and details of what was done to sessions, oldest first.
+fn of_sessions(log: &Value, account: &str) -> Vec<(String, String, Value)> {
+    let mut seen = Vec::new();
+    for entry in log["items"].as_array().unwrap().iter().rev() {
+        assert_eq!(entry["account_id"], json!(account));
+        let action = entry["action"].as_str().unwrap().to_owned();
+        let nouns = ["session", "audio", "recording", "transcript", "analysis"];
+        if nouns.iter().any(|noun| action.starts_with(noun)) {
+            let name = entry["actor"]["name"].as_str().unwrap().to_owned();
+            seen.push((action, name, entry["details"].clone()));
+        }
+    }
+    seen
 }
 
 async fn actions(person: &SignedIn<'_>, path: &str) -> Vec<String> {

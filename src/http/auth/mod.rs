@@ -14,11 +14,11 @@ use axum::response::IntoResponse;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::Role;
+use crate::auth::{Role, check_fit};
 use crate::config;
 use crate::db::{Principal, users};
 use crate::http::AppState;
@@ -31,8 +31,6 @@ use crate::http::throttle;
 use crate::ids::{AccountId, UserId};
 use sign_in::{SignedInAnswer, SignedInUser, TokenParams};
 
-/// Longest password in bytes.
-const MAX_PASSWORD_BYTES: usize = 1024;
 /// How long a verifier may keep the public keys.
 const KEYS_CACHE: &str = "public, max-age=300";
 
@@ -246,19 +244,7 @@ fn validated(given: Registration, config: &config::Auth) -> Result<Registration,
 }
 
 fn acceptable_password(password: &SecretString, rules: &Rules) -> garde::Result {
-    let password = password.expose_secret();
-    if password.chars().count() < rules.min_length {
-        return Err(garde::Error::new(format!(
-            "must have at least {} characters",
-            rules.min_length
-        )));
-    }
-    if password.len() > MAX_PASSWORD_BYTES {
-        return Err(garde::Error::new(format!(
-            "must have at most {MAX_PASSWORD_BYTES} bytes"
-        )));
-    }
-    Ok(())
+    check_fit(password, rules.min_length).map_err(|error| garde::Error::new(error.to_string()))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
