@@ -29,6 +29,7 @@ mod fields;
 mod idempotent;
 mod layers;
 mod limits;
+mod oidc;
 mod openapi;
 mod origin;
 mod page;
@@ -77,6 +78,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::get, users::update))
         .routes(routes!(clinics::list, clinics::create))
         .routes(routes!(clinics::get, clinics::update))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(
             customers::get,
