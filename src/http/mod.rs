@@ -74,12 +74,12 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::me))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::get, users::update))
         .routes(routes!(clinics::list, clinics::create))
         .routes(routes!(clinics::get, clinics::update))
-        .routes(routes!(oidc::start))
-        .routes(routes!(oidc::callback))
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(
             customers::get,

@@ -14,7 +14,7 @@ const ORIGIN: &str = "http://api.localhost:8000";
 const START: &str = "/api/v1/auth/oidc/clinic/start";
 const CALLBACK: &str = "/api/v1/auth/oidc/clinic/callback";
 
-/// An ingress with a provider, and a browser that follows no redirect by itself.
+/// An ingress with a provider, and a browser.
 struct Setting {
     harness: Harness,
     provider: OidcProvider,
@@ -23,9 +23,9 @@ struct Setting {
 }
 
 /// A browser at the provider: where it is, and the cookie that it keeps for the way back.
-struct Attempt {
-    url: Url,
-    cookie: String,
+pub struct Attempt {
+    pub url: Url,
+    pub cookie: String,
 }
 
 impl Setting {
@@ -36,18 +36,8 @@ impl Setting {
     async fn with(settings: &[(&str, &str)]) -> Self {
         let harness = Harness::start().await;
         let provider = harness.oidc_provider(None).await;
-        let browser = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .build()
-            .unwrap();
-        let client = |name: &str| {
-            json!({ "name": name, "issuer": provider.issuer(), "client_id": name,
-                "client_secret": "a secret of the client" })
-        };
-        let down = json!({ "name": "down", "issuer": "http://127.0.0.1:1", "client_id": "x",
-            "client_secret": "x" });
-        let issuers = json!([client("clinic"), client("other"), down]).to_string();
+        let browser = browser();
+        let issuers = issuers(&provider);
         let mut all = vec![
             ("OIDC_ISSUERS", issuers.as_str()),
             ("PUBLIC_URL", ORIGIN),
@@ -63,36 +53,16 @@ impl Setting {
         }
     }
 
-    /// Sets what the provider says of a person.
     async fn person(&self, subject: &str, claims: Value) {
-        let url = format!("{}/users/{subject}", self.provider.issuer());
-        let answer = self.browser.put(url).json(&claims).send().await.unwrap();
-        assert!(answer.status().is_success());
+        person(&self.browser, &self.provider, subject, &claims).await;
     }
 
     async fn start(&self, query: &str) -> Attempt {
-        let answer = self.get(&format!("{START}{query}"), "").await;
-        assert_eq!(answer.status, 302, "{}", answer.text());
-        let set = answer.header("set-cookie").expect("a cookie");
-        for part in ["HttpOnly", "SameSite=Lax", "Max-Age=600"] {
-            assert!(set.contains(part), "{set}");
-        }
-        Attempt {
-            url: answer.header(LOCATION.as_str()).unwrap().parse().unwrap(),
-            cookie: set.split(';').next().unwrap().to_owned(),
-        }
+        start(&self.browser, &self.ingress, query).await
     }
 
-    /// The person answers the provider; returns the query that it sends the browser back with.
     async fn consent(&self, url: &Url, form: &[(&str, &str)]) -> String {
-        let request = self.browser.post(url.clone()).form(form);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 302);
-        let back = answer.headers()[LOCATION].to_str().unwrap();
-        let back: Url = back.parse().unwrap();
-        assert_eq!(back.origin().ascii_serialization(), ORIGIN);
-        assert_eq!(back.path(), CALLBACK);
-        back.query().unwrap().to_owned()
+        consent(&self.browser, url, form).await
     }
 
     async fn callback(&self, query: &str, cookie: &str) -> Answer {
@@ -126,6 +96,56 @@ impl Setting {
         self.ingress.stop().await;
         self.harness.finish().await;
     }
+}
+
+/// `OIDC_ISSUERS` with two clients of the provider, and a provider that is down.
+pub fn issuers(provider: &OidcProvider) -> String {
+    let client = |name: &str, issuer: &str| json!({ "name": name, "issuer": issuer, "client_id": name, "client_secret": "a secret" });
+    let issuer = provider.issuer();
+    json!([
+        client("clinic", &issuer),
+        client("other", &issuer),
+        client("down", "http://127.0.0.1:1"),
+    ])
+    .to_string()
+}
+
+/// A browser that follows no redirect by itself.
+pub fn browser() -> Client {
+    let browser = Client::builder().no_proxy().redirect(Policy::none());
+    browser.build().unwrap()
+}
+
+/// Sets what the provider says of a person.
+pub async fn person(browser: &Client, provider: &OidcProvider, subject: &str, claims: &Value) {
+    let url = format!("{}/users/{subject}", provider.issuer());
+    let answer = browser.put(url).json(claims).send().await.unwrap();
+    assert!(answer.status().is_success());
+}
+
+pub async fn start(browser: &Client, ingress: &TestIngress, query: &str) -> Attempt {
+    let path = format!("{START}{query}");
+    let answer = Answer::of(browser.get(ingress.url(&path))).await;
+    assert_eq!(answer.status, 302, "{}", answer.text());
+    let set = answer.header("set-cookie").expect("a cookie");
+    for part in ["HttpOnly", "SameSite=Lax", "Max-Age=600"] {
+        assert!(set.contains(part), "{set}");
+    }
+    Attempt {
+        url: answer.header(LOCATION.as_str()).unwrap().parse().unwrap(),
+        cookie: set.split(';').next().unwrap().to_owned(),
+    }
+}
+
+/// The person answers the provider; returns the query that it sends the browser back with.
+pub async fn consent(browser: &Client, url: &Url, form: &[(&str, &str)]) -> String {
+    let request = browser.post(url.clone()).form(form);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 302);
+    let back = answer.headers()[LOCATION].to_str().unwrap();
+    let back: Url = back.parse().unwrap();
+    assert_eq!(back.path(), CALLBACK);
+    back.query().unwrap().to_owned()
 }
 
 fn ada(email_verified: Value) -> Value {
