@@ -53,6 +53,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("NATS_MONITOR_URL", ""),
     ("NATS_REPLICAS", "1"),
     ("NATS_URL", ""),
+    ("OIDC_ISSUERS", "[]"),
     ("OUTBOX_DELAY_SECONDS", "5"),
     ("PASSWORD_MIN_LENGTH", "8"),
     ("PORT", "8000"),

@@ -8,12 +8,14 @@
 mod auth;
 mod env;
 mod ingress;
+mod oidc;
 mod servers;
 mod workers;
 
 pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
+pub use oidc::{Issuer, Oidc, is_safe};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Maintenance, Storage, Transcription, Worker};
 

@@ -39,6 +39,7 @@ fn the_defaults_are_valid() {
     assert!(http.trusted_proxies.is_empty());
     RateLimits::read(&env).expect("rate limits");
     Auth::read(&env).expect("auth");
+    assert!(Oidc::read(&env).expect("issuers").issuers.is_empty());
     Sessions::read(&env).expect("sessions");
     Nats::read(&env).expect("nats");
     Database::read(&env).expect("database");

@@ -18,6 +18,7 @@ pub mod erasure_sessions;
 pub mod erasures;
 pub mod idempotency;
 pub mod jobs;
+pub mod oidc;
 pub mod outbox;
 pub mod people;
 pub mod policies;

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{NatsOptions, NatsServer, logins};
+use super::{NatsOptions, NatsServer, OidcOptions, OidcProvider, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -224,6 +224,20 @@ impl Harness {
         PgConnection::connect(url.expose_secret())
             .await
             .expect("Postgres answers")
+    }
+
+    /// Starts an OpenID provider; on `port` if that is free.
+    pub async fn oidc_provider(&self, port: Option<u16>) -> OidcProvider {
+        let tools = self
+            .env
+            .text("EMBEDDED_TOOLS_DIR")
+            .expect("checked at the start");
+        let install = super::install::oidc(Path::new(&tools))
+            .await
+            .expect("the OpenID provider");
+        OidcProvider::start(&self.dir().join("oidc"), OidcOptions { install, port })
+            .await
+            .expect("the OpenID provider")
     }
 
     /// A folder that is removed with the harness.

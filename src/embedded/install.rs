@@ -60,6 +60,13 @@ const SPEECH: Tool = Tool {
     any_python: false,
 };
 
+const OIDC: Tool = Tool {
+    name: "oidc",
+    title: "the OpenID provider of the tests (10 MB)",
+    requirements: include_str!("requirements/oidc.txt"),
+    any_python: false,
+};
+
 /// Synthesis of a long call for the soak test; what it does is in the folder of its requirements.
 const LONG_CALL: Tool = Tool {
     name: "long-call",
@@ -90,6 +97,11 @@ pub async fn postgres(tools_dir: &Path) -> Result<PathBuf> {
 /// The speech-to-text server, installed if it is not.
 pub async fn speech(tools_dir: &Path) -> Result<PythonInstall> {
     packages(tools_dir, &SPEECH).await
+}
+
+/// The OpenID provider, installed if it is not.
+pub async fn oidc(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &OIDC).await
 }
 
 /// What makes the long call, installed if it is not.

@@ -1,4 +1,5 @@
-//! Private servers for development and tests: nats-server, PostgreSQL, S3 and speech-to-text.
+//! Private servers for development and tests: nats-server, PostgreSQL, S3, speech-to-text, and for tests
+//! alone an OpenID provider.
 //!
 //! Not for production, where these are services of their own. What the caller's environment already
 //! names is used instead of being started.
@@ -15,6 +16,7 @@ pub mod install;
 mod known_uploads;
 pub mod logins;
 pub mod nats;
+pub mod oidc;
 mod ports;
 pub mod postgres;
 mod probe;
@@ -36,6 +38,7 @@ use ports::Ports;
 pub use error::{Error, Result};
 pub use fault_proxy::FaultProxy;
 pub use nats::{NatsOptions, NatsPorts, NatsServer};
+pub use oidc::{OidcOptions, OidcProvider};
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use s3::{S3Options, S3Server};
 pub use speech::{SpeechOptions, SpeechServer};

@@ -29,6 +29,7 @@ mod fields;
 mod idempotent;
 mod layers;
 mod limits;
+mod oidc;
 mod openapi;
 mod origin;
 mod page;
@@ -73,6 +74,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::me))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::get, users::update))
         .routes(routes!(clinics::list, clinics::create))

@@ -13,6 +13,7 @@ use crate::auth::PasswordError;
 use crate::db::timeline::RecordError;
 use crate::db::{is_nobody, is_not_their_account, is_unreachable};
 use crate::providers::object_store::StoreError;
+use crate::providers::oidc::OidcError;
 
 /// Seconds after which a caller may try again when something of ours is down.
 const RETRY_AFTER_S: u32 = 5;
@@ -264,6 +265,20 @@ impl From<RecordError> for ApiError {
         match error {
             RecordError::Database(error) => error.into(),
             RecordError::Decode(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<OidcError> for ApiError {
+    fn from(error: OidcError) -> Self {
+        match error {
+            OidcError::Unavailable(_) => Self::Unavailable(error.into()),
+            OidcError::Misconfigured(_) => Self::Internal(error.into()),
+            OidcError::CodeRefused => Self::bad_request("oidc_code_refused", error.to_string()),
+            OidcError::Untrusted(ref reason) => {
+                tracing::warn!(reason = reason.to_string(), "ID token refused");
+                Self::bad_request("oidc_token_refused", error.to_string())
+            }
         }
     }
 }

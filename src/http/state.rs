@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::anonymous::Anonymous;
 use super::api_keys::KnownKeys;
 use super::limits::Limits;
+use super::oidc::Providers;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
 use crate::bus::Bus;
@@ -23,6 +24,7 @@ use crate::telemetry::PrometheusHandle;
 pub struct Config {
     pub http: config::Http,
     pub auth: config::Auth,
+    pub oidc: config::Oidc,
     pub limits: config::RateLimits,
     pub sessions: config::Sessions,
     pub nats: config::Nats,
@@ -41,6 +43,7 @@ pub struct Shared {
     pub bus: Bus,
     pub store: ObjectStore,
     pub auth: Auth,
+    pub oidc: Providers,
     pub anonymous: Anonymous,
     pub limits: Arc<Limits>,
     pub keys: KnownKeys,
@@ -72,6 +75,7 @@ impl Config {
         Ok(Self {
             http: config::Http::read(env)?,
             auth: config::Auth::read(env)?,
+            oidc: config::Oidc::read(env)?,
             limits: config::RateLimits::read(env)?,
             sessions: config::Sessions::read(env)?,
             nats: config::Nats::read(env)?,
@@ -98,6 +102,7 @@ pub async fn start(
         passwords: Passwords::new(),
         secret_key: SecretKey::new(config.auth.secret_key.clone()),
     };
+    let oidc = Providers::of(&config.oidc, &config.http)?;
     let limits = Arc::new(Limits::new(&config.limits));
     let wakes = Wakes::new();
     let tasks = TaskTracker::new();
@@ -117,6 +122,7 @@ pub async fn start(
         bus,
         store,
         auth,
+        oidc,
         anonymous: Anonymous::default(),
         limits,
         keys,

@@ -6,6 +6,7 @@
 //! conversation is logged.
 
 pub mod object_store;
+pub mod oidc;
 pub mod openai_audio;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod consent;
 mod customers;
 mod erasures;
 mod matrix;
+mod oidc;
 mod operator;
 mod people;
 mod policy;

@@ -193,10 +193,12 @@ async fn whoever_has_no_password_cannot_sign_in_with_one() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     ingress.register("ada@example.org").await;
-    sqlx::query("update users set password_hash = null, oauth_provider = 'example'")
-        .execute(&mut harness.admin().await)
-        .await
-        .expect("set");
+    sqlx::query(
+        "update users set password_hash = null, oauth_provider = 'example', oauth_id = '1'",
+    )
+    .execute(&mut harness.admin().await)
+    .await
+    .expect("set");
     for password in ["", PASSWORD, "nobody has this."] {
         let answer = log_in(&ingress, "", "ada@example.org", password).await;
         assert_eq!(answer.problem(401), "wrong_credentials");

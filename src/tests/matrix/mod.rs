@@ -11,6 +11,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 
+use aftercall::embedded::OidcProvider;
 use aftercall::embedded::harness::Harness;
 use reqwest::Method;
 use serde_json::Value;
@@ -24,6 +25,7 @@ use rows::{Body, Row, Shows};
 /// Everything that a cell is tried on.
 struct World {
     harness: Harness,
+    provider: OidcProvider,
     ingress: TestIngress,
     callers: Callers,
 }
@@ -66,16 +68,20 @@ async fn every_route_answers_each_caller_as_it_should() {
 impl World {
     async fn start() -> Self {
         let harness = Harness::start().await;
+        let provider = harness.oidc_provider(None).await;
+        let issuers = crate::oidc::issuers(&provider);
         // Hundreds of requests a second from one address are the point here.
-        let unlimited = [
+        let settings = [
+            ("OIDC_ISSUERS", issuers.as_str()),
             ("RATE_LIMIT_ADDRESS_PER_MINUTE", "0"),
             ("RATE_LIMIT_USER_PER_MINUTE", "0"),
             ("RATE_LIMIT_KEY_PER_MINUTE", "0"),
         ];
-        let ingress = TestIngress::start_with(&harness, &unlimited).await;
+        let ingress = TestIngress::start_with(&harness, &settings).await;
         let callers = Callers::make(&harness, &ingress).await;
         Self {
             harness,
+            provider,
             ingress,
             callers,
         }
@@ -126,7 +132,10 @@ impl World {
         let path = ids.fill(row.path);
         let mut request = self
             .ingress
-            .request(method, &format!("{path}{}", row.query));
+            .request(method, &format!("{path}{}", ids.fill(row.query)));
+        if let Some(cookie) = ids.cookie() {
+            request = request.header("cookie", cookie);
+        }
         let credential = if row.signs_out {
             self.callers.fresh(&self.ingress, who).await
         } else {

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::World;
 use super::callers::{Who, make as post};
+use crate::oidc;
 use crate::stages;
 use crate::support::Answer;
 
@@ -36,6 +37,10 @@ pub enum Object {
     Clinic,
     /// An erasure that the owner asked for.
     Erasure,
+    /// An identity provider.
+    Issuer,
+    /// A sign-in to which the identity provider has agreed.
+    Attempt,
 }
 
 /// Ids of an object and of what stands around it, by the names of path parameters.
@@ -47,7 +52,7 @@ impl Object {
     /// Where the owner (or an admin) reads it.
     pub const fn address(self) -> Option<&'static str> {
         match self {
-            Self::None | Self::Key => None,
+            Self::None | Self::Key | Self::Issuer | Self::Attempt => None,
             Self::Session | Self::Recording | Self::Audio | Self::Transcript | Self::Failed => {
                 Some("/api/v1/sessions/{id}")
             }
@@ -72,7 +77,7 @@ impl Ids {
         }
     }
 
-    /// The path with its parameters filled in.
+    /// A path or query with its parameters filled in.
     pub fn fill(&self, path: &str) -> String {
         let named =
             |path: String, (name, id): (&&str, &String)| path.replace(&format!("{{{name}}}"), id);
@@ -82,6 +87,11 @@ impl Ids {
 
     pub fn of_object(&self) -> &str {
         &self.of["id"]
+    }
+
+    /// What the browser keeps for this object.
+    pub fn cookie(&self) -> Option<&str> {
+        self.of.get("cookie").map(String::as_str)
     }
 }
 
@@ -149,6 +159,25 @@ pub async fn make(world: &World, object: Object) -> Ids {
             let request = ingress.request(Method::DELETE, &path).bearer_auth(owner);
             let erasure = Answer::of(request).await.json();
             Ids::of(erasure["erasure_id"].as_str().expect("an id"))
+        }
+        Object::Issuer => {
+            let mut ids = Ids::of("clinic");
+            ids.of.insert("issuer", "clinic".to_owned());
+            ids
+        }
+        Object::Attempt => {
+            let browser = oidc::browser();
+            let claims = json!({ "email": "outside@example.org", "email_verified": true });
+            oidc::person(&browser, &world.provider, "outside", &claims).await;
+            let attempt = oidc::start(&browser, ingress, "").await;
+            let query = oidc::consent(&browser, &attempt.url, &[("sub", "outside")]).await;
+            let mut ids = Ids::of("outside@example.org");
+            ids.of.extend([
+                ("issuer", "clinic".to_owned()),
+                ("query", query),
+                ("cookie", attempt.cookie),
+            ]);
+            ids
         }
     }
 }

@@ -136,6 +136,21 @@ fn sign_in() -> Vec<Row> {
             .ok(204)
             .shows(Shows::Nothing)
             .signs_out(),
+        // The client of the test follows the redirect to the page of the provider.
+        row(
+            "GET",
+            "/api/v1/auth/oidc/{issuer}/start",
+            Object::Issuer,
+            EVERYBODY,
+        )
+        .shows(Shows::Text("clinic")),
+        row(
+            "GET",
+            "/api/v1/auth/oidc/{issuer}/callback",
+            Object::Attempt,
+            EVERYBODY,
+        )
+        .query("?{query}"),
     ]
 }
 
