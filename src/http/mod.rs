@@ -88,7 +88,6 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(policies::get, policies::put))
         .routes(routes!(audit_log::list))
         .routes(routes!(erasures::get))
-        .routes(routes!(audit_log::list))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get, sessions::update, sessions::delete))
         .routes(routes!(sessions::start))
