@@ -3,8 +3,8 @@
 //! Everything here can be repeated; only what is missing is made.
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 /// The migrations, in order.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -67,7 +67,9 @@ pub async fn provision(
     admin_url: &SecretString,
     logins: &[(Process, SecretString)],
 ) -> Result<(), ProvisionError> {
-    let mut connection = PgConnection::connect(admin_url.expose_secret()).await?;
+    // Statements that set passwords hold them: none is logged, however long it takes.
+    let options: PgConnectOptions = admin_url.expose_secret().parse()?;
+    let mut connection = options.disable_statement_logging().connect().await?;
     // Roles belong to the cluster: two runs at once would both find one missing.
     sqlx::raw_sql("select pg_advisory_lock(hashtext('aftercall provision'))")
         .execute(&mut connection)

@@ -181,6 +181,16 @@ pub async fn insert_chunk(
         words,
     )
     .execute(&mut **tx)
+    .await?;
+    // It is being worked on: the reconciler asks only for what has been silent.
+    sqlx::query!(
+        "update transcriptions set updated_at = clock_timestamp()
+        where account_id = $1 and recording_id = $2 and generation = $3",
+        account_id.0,
+        recording_id.0,
+        generation,
+    )
+    .execute(&mut **tx)
     .await
     .map(|_| ())
 }

@@ -34,7 +34,7 @@ pub fn object_prefix(account: AccountId, session: SessionId) -> String {
 pub async fn insert(
     tx: &mut Tx,
     id: Uuid,
-    session_id: SessionId,
+    (account_id, session_id): (AccountId, SessionId),
     recording_id: RecordingId,
     object_key: &str,
     idempotency_key: Option<&str>,
@@ -42,7 +42,8 @@ pub async fn insert(
     sqlx::query!(
         "insert into uploads
             (account_id, id, session_id, user_id, recording_id, object_key, idempotency_key)
-        values (app_account(), $1, $2, app_user(), $3, $4, $5)",
+        values ($1, $2, $3, app_user(), $4, $5, $6)",
+        account_id.0,
         id,
         session_id.0,
         recording_id.0,

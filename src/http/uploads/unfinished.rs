@@ -39,7 +39,8 @@ impl Unfinished {
         let prefix = uploads::object_prefix(session.account_id, session.id);
         let object_key = format!("{prefix}{}", recording_id.0.simple());
         let key = target.key.as_deref();
-        uploads::insert(&mut tx, id, session.id, recording_id, &object_key, key)
+        let of = (session.account_id, session.id);
+        uploads::insert(&mut tx, id, of, recording_id, &object_key, key)
             .await
             .map_err(|e| {
                 ApiError::on_constraint(e, "uploads_idempotency_unique", again::running)

@@ -30,6 +30,17 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// Time for loading a model, and for waiting in line: some servers take one request at a time and
 /// are silent meanwhile.
 const BASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Refusals that say nothing of the recording: a wrong or rotated key, no credit, a wrong address or
+/// model. Mended by the operator, after which the same request is taken.
+const OF_THE_ACCOUNT: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYMENT_REQUIRED,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::REQUEST_TIMEOUT,
+];
+/// Longer pauses are looked at again in between.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(15);
 /// The slowest engine worth using takes this many times the length of the audio.
 const TIMEOUT_FACTOR: u32 = 4;
 
@@ -127,10 +138,10 @@ async fn refusal(status: StatusCode, response: Response) -> TranscriptionError {
             .and_then(|value| value.to_str().ok());
         let seconds = header.and_then(|value| value.trim().parse().ok());
         return TranscriptionError::RateLimited {
-            retry_after: seconds.map(Duration::from_secs),
+            retry_after: seconds.map(|s| Duration::from_secs(s).min(MAX_RETRY_AFTER)),
         };
     }
-    if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+    if status.is_server_error() || OF_THE_ACCOUNT.contains(&status) {
         return TranscriptionError::Unavailable {
             reason: format!("status {status}"),
         };

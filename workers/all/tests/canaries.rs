@@ -7,9 +7,12 @@
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aftercall::config::Env;
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::{Harness, eventually};
 use axum::extract::{DefaultBodyLimit, State};
@@ -19,11 +22,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use support::{Program, free_port};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+/// Everything of ours, and of the libraries what an operator turns on to find a fault.
+const TALKATIVE: &str = "aftercall=trace,debug";
 const PASSWORD: &str = "canary-password-5f1c";
 const WRONG_PASSWORD: &str = "canary-wrong-password-77aa";
 const SECRET_KEY: &str = "canary-secret-key-of-this-installation-0001";
@@ -60,7 +64,7 @@ async fn logs_metrics_and_errors_hold_no_secret_and_nothing_that_was_said() {
             ("WORKER_PORT", port.to_string()),
         ]);
         let log = folder.path().join(name);
-        let program = Program::start_talkative(name, &env, port, &log).await;
+        let program = start_talkative(name, &env, port, &log).await;
         if process == Process::Ingress {
             base = format!("http://127.0.0.1:{port}");
         }
@@ -118,143 +122,193 @@ async fn logs_metrics_and_errors_hold_no_secret_and_nothing_that_was_said() {
     harness.finish_as_it_is().await;
 }
 
+/// Starts a program with everything that it has to say written into a file.
+async fn start_talkative(name: &str, env: &Env, port: u16, log: &Path) -> Program {
+    let log = File::create(log).expect("a file");
+    let errors = log.try_clone().expect("the same file");
+    let mut command = Program::command(name, env);
+    command
+        .env("LOG_LEVEL", TALKATIVE)
+        .stdout(log)
+        .stderr(errors);
+    Program::ready(command, port).await
+}
+
 /// Makes the programs do everything, and fail at most of it.
 async fn provoke(harness: &Harness, speech: &Speech, base: &str) -> Heard {
     let mut heard = Heard::default();
-    let http = reqwest::Client::new();
-    let api = |method, path: &str| http.request(method, format!("{base}/api/v1{path}"));
+    let http = reqwest::Client::builder().no_proxy().build();
+    let mut api = Api {
+        http: http.expect("a client"),
+        base: format!("{base}/api/v1"),
+        token: String::new(),
+    };
+    api.token = sign_in(&mut heard, &api).await;
+    let customer = write(&mut heard, &api).await;
+    for manners in [HEARS, REFUSES, TALKS_NONSENSE] {
+        upload(&mut heard, &api, speech, manners, &customer).await;
+    }
+    break_down(&mut heard, &api, harness).await;
+    heard
+}
+
+async fn sign_in(heard: &mut Heard, api: &Api) -> String {
     let account = json!({ "email": "ada@example.org", "password": PASSWORD, "name": NAME });
-    let register = |body: &Value| api(Method::POST, "/auth/register").json(body);
+    let register = |body: &Value| api.anonymous(Method::POST, "/auth/register").json(body);
     let signed_in = heard.answer(register(&account)).await;
     let token = signed_in["access_token"]
         .as_str()
         .expect("a token")
         .to_owned();
     heard.answer(register(&account)).await;
-    heard
-        .answer(register(
-            &json!({ "email": "x", "password": PASSWORD, "name": "", "role": "admin" }),
-        ))
-        .await;
-    for (email, password) in [
+    let wrong = json!({ "email": "x", "password": PASSWORD, "name": "", "role": "admin" });
+    heard.answer(register(&wrong)).await;
+    let attempts = [
         ("ada@example.org", WRONG_PASSWORD),
         ("nobody@example.org", PASSWORD),
-    ] {
+    ];
+    for (email, password) in attempts {
         let login = json!({ "email": email, "password": password });
         heard
-            .answer(api(Method::POST, "/auth/login").json(&login))
+            .answer(api.anonymous(Method::POST, "/auth/login").json(&login))
             .await;
     }
-    let form = format!("username=ada%40example.org&password={WRONG_PASSWORD}");
-    let login = api(Method::POST, "/auth/login")
-        .header("content-type", "application/x-www-form-urlencoded");
-    heard.answer(login.body(form)).await;
-    let renewed = heard
-        .answer(api(Method::POST, "/auth/refresh?token=body").bearer_auth(&token))
+    let form = [
+        ("username", "ada@example.org"),
+        ("password", WRONG_PASSWORD),
+    ];
+    heard
+        .answer(api.anonymous(Method::POST, "/auth/login").form(&form))
         .await;
+    let refresh = || api.anonymous(Method::POST, "/auth/refresh?token=body");
+    let renewed = heard.answer(refresh().bearer_auth(&token)).await;
     heard.keep(&renewed["refresh_token"]);
-    let forged = json!({ "refresh_token": FORGED });
     heard
-        .answer(api(Method::POST, "/auth/refresh").json(&forged))
+        .answer(refresh().json(&json!({ "refresh_token": FORGED })))
         .await;
-    heard
-        .answer(api(Method::GET, "/auth/me").bearer_auth(FORGED))
-        .await;
-    heard
-        .answer(api(Method::GET, "/auth/me").header("x-api-key", FORGED))
-        .await;
+    let me = || api.anonymous(Method::GET, "/auth/me");
+    heard.answer(me().bearer_auth(FORGED)).await;
+    heard.answer(me().header("x-api-key", FORGED)).await;
+    token
+}
 
-    let mine = |method, path: &str| api(method, path).bearer_auth(&token);
+/// What people write, right and wrong; answers a customer's id.
+async fn write(heard: &mut Heard, api: &Api) -> Value {
     let key = json!({ "name": "agent", "scopes": ["read"] });
     let key = heard
-        .answer(mine(Method::POST, "/api-keys").json(&key))
+        .answer(api.request(Method::POST, "/api-keys").json(&key))
         .await;
     heard.keep(&key["key"]);
     let key = key["key"].as_str().expect("a key").to_owned();
-    let with_key = api(Method::POST, "/sessions").header("x-api-key", &key);
+    let with_key = api
+        .anonymous(Method::POST, "/sessions")
+        .header("x-api-key", &key);
     heard
         .answer(with_key.json(&json!({ "title": TITLE })))
         .await;
+
+    let customers = || api.request(Method::POST, "/customers");
     let customer = json!({ "name": NAME, "phone_number": PHONE, "notes": NOTES });
-    let customer = heard
-        .answer(mine(Method::POST, "/customers").json(&customer))
-        .await;
+    let customer = heard.answer(customers().json(&customer)).await;
     let wrong = json!({ "name": NAME, "phone_number": format!("{PHONE} and more"), "notes": 7 });
+    heard.answer(customers().json(&wrong)).await;
     heard
-        .answer(mine(Method::POST, "/customers").json(&wrong))
+        .answer(customers().body(format!("{{\"phone_number\": \"{PHONE}")))
         .await;
-    heard
-        .answer(mine(Method::POST, "/customers").body(format!("{{\"phone_number\": \"{PHONE}")))
-        .await;
-    heard
-        .answer(mine(Method::GET, &format!("/customers?q={QUERY}&limit=0")))
-        .await;
-    heard
-        .answer(mine(Method::GET, &format!("/sessions?status={QUERY}")))
-        .await;
-    heard.answer(mine(Method::GET, &format!("/{QUERY}"))).await;
-
-    for manners in [HEARS, REFUSES, TALKS_NONSENSE] {
-        speech.manners.store(manners, Ordering::Relaxed);
-        let answered = speech.answers.load(Ordering::Relaxed);
-        let session = json!({ "title": TITLE, "notes": NOTES, "customer_id": customer["id"],
-            "metadata": { "phone": PHONE } });
-        let session = heard
-            .answer(mine(Method::POST, "/sessions").json(&session))
-            .await;
-        let id = session["id"].as_str().expect("a session").to_owned();
-        let upload = mine(Method::POST, &format!("/sessions/{id}/upload-recording"));
-        let part = reqwest::multipart::Part::bytes(RECORDING).file_name(format!("{SAID}.wav"));
-        let form = reqwest::multipart::Form::new().part("file", part);
-        heard.answer(upload.multipart(form)).await;
-        let path = format!("/sessions/{id}");
-        eventually("the engine has done what it does", || async {
-            let session = mine(Method::GET, &path).send().await.expect("an answer");
-            let session: Value = session.json().await.expect("a session");
-            match manners {
-                HEARS => session["status"] == "completed",
-                REFUSES => session["status"] == "failed",
-                // It is tried again for minutes.
-                _ => speech.answers.load(Ordering::Relaxed) > answered,
-            }
-        })
-        .await;
-        for path in [
-            "/transcript",
-            "/transcript?format=srt",
-            "/recordings",
-            "/events?last_event_id=x",
-        ] {
-            heard
-                .answer(mine(Method::GET, &format!("/sessions/{id}{path}")))
-                .await;
-        }
+    for path in ["/customers?limit=0&q=", "/sessions?status=", "/"] {
         heard
-            .answer(mine(Method::GET, &format!("/analysis/{id}/analysis")))
+            .answer(api.request(Method::GET, &format!("{path}{QUERY}")))
             .await;
-        let wrong = json!({ "notes": NOTES, "status": SAID });
-        heard.answer(mine(Method::PUT, &path).json(&wrong)).await;
     }
+    customer["id"].clone()
+}
 
-    // With Postgres refusing and the broker gone.
-    let mut admin = harness.admin().await;
+/// A session whose recording the engine hears, refuses or answers with nonsense.
+async fn upload(heard: &mut Heard, api: &Api, speech: &Speech, manners: usize, customer: &Value) {
+    speech.manners.store(manners, Ordering::Relaxed);
+    let answered = speech.answers.load(Ordering::Relaxed);
+    let session = json!({
+        "title": TITLE, "notes": NOTES, "customer_id": customer, "metadata": { "phone": PHONE },
+    });
+    let session = heard
+        .answer(api.request(Method::POST, "/sessions").json(&session))
+        .await;
+    let id = session["id"].as_str().expect("a session").to_owned();
+    let path = format!("/sessions/{id}");
+    let part = reqwest::multipart::Part::bytes(RECORDING).file_name(format!("{SAID}.wav"));
+    let form = reqwest::multipart::Form::new().part("file", part);
+    let upload = api.request(Method::POST, &format!("{path}/upload-recording"));
+    heard.answer(upload.multipart(form)).await;
+    eventually("the engine has done what it does", || async {
+        let session = api
+            .request(Method::GET, &path)
+            .send()
+            .await
+            .expect("an answer");
+        let session: Value = session.json().await.expect("a session");
+        match manners {
+            HEARS => session["status"] == "completed",
+            REFUSES => session["status"] == "failed",
+            // It is tried again for minutes.
+            _ => speech.answers.load(Ordering::Relaxed) > answered,
+        }
+    })
+    .await;
+    for below in [
+        "/transcript",
+        "/transcript?format=srt",
+        "/recordings",
+        "/events?last_event_id=x",
+    ] {
+        heard
+            .answer(api.request(Method::GET, &format!("{path}{below}")))
+            .await;
+    }
+    heard
+        .answer(api.request(Method::GET, &format!("/analysis/{id}/analysis")))
+        .await;
+    let wrong = json!({ "notes": NOTES, "status": SAID });
+    heard
+        .answer(api.request(Method::PUT, &path).json(&wrong))
+        .await;
+}
+
+/// With Postgres refusing and the broker gone.
+async fn break_down(heard: &mut Heard, api: &Api, harness: &Harness) {
     sqlx::query("alter table customers add constraint never check (name is null) not valid")
-        .execute(&mut admin)
+        .execute(&mut harness.admin().await)
         .await
         .expect("altered");
     let customer = json!({ "name": NAME, "phone_number": PHONE, "notes": NOTES });
     heard
-        .answer(mine(Method::POST, "/customers").json(&customer))
+        .answer(api.request(Method::POST, "/customers").json(&customer))
         .await;
     harness.nats.lock().await.stop().await;
+    let session = json!({ "title": TITLE });
     heard
-        .answer(mine(Method::POST, "/sessions").json(&json!({ "title": TITLE })))
+        .answer(api.request(Method::POST, "/sessions").json(&session))
         .await;
     heard
-        .answer(api(Method::POST, "/auth/logout").bearer_auth(&token))
+        .answer(api.request(Method::POST, "/auth/logout"))
         .await;
-    heard.keep(&json!(token));
-    heard
+    heard.keep(&json!(api.token));
+}
+
+/// The API, as somebody who has signed in.
+struct Api {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Api {
+    fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
 }
 
 impl Heard {
@@ -264,7 +318,10 @@ impl Heard {
         let (status, headers) = (response.status(), format!("{:?}", response.headers()));
         let body = response.text().await.expect("a body");
         if !status.is_success() {
-            self.errors += &format!("{status} {headers}\n{body}\n");
+            for line in [status.as_str(), &headers, &body] {
+                self.errors.push_str(line);
+                self.errors.push('\n');
+            }
         }
         serde_json::from_str(&body).unwrap_or_default()
     }

@@ -36,6 +36,7 @@ use aftercall::providers::object_store::ObjectStore;
 use aftercall::providers::openai_audio::OpenAiAudio;
 use aftercall::telemetry::PrometheusHandle;
 use aftercall::worker::{Probe, Settings, Worker};
+use tokio::net::TcpStream;
 
 /// What this worker reads from the environment.
 #[derive(Clone, Debug)]
@@ -69,16 +70,28 @@ pub async fn start(
     let bus = Bus::connect(&config.nats, "transcription").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
     let probed = store.clone();
-    let probe = Probe::new("object store", move || {
+    let stored = Probe::new("object store", move || {
         let store = probed.clone();
         async move { Ok(store.ping().await?) }
+    });
+    // Only whether somebody is there: some servers are silent while they transcribe.
+    let speech: reqwest::Url = config.transcription.base_url.parse()?;
+    let host = speech.host_str().unwrap_or_default();
+    let host = host.trim_matches(['[', ']']).to_owned();
+    let port = speech.port_or_known_default().unwrap_or(80);
+    let heard = Probe::new("speech server", move || {
+        let host = host.clone();
+        async move {
+            TcpStream::connect((host.as_str(), port)).await?;
+            Ok(())
+        }
     });
     Worker::new(Settings {
         name: "transcription",
         role: WorkerRole::Transcription,
         bus,
         db: db.clone(),
-        probes: vec![probe],
+        probes: vec![stored, heard],
         concurrency: config.worker.concurrency,
     })
     .handler(handler(db, store, &config.transcription)?)

@@ -99,8 +99,10 @@ impl TranscribeRecording {
                 return Err(Failure::Retry(anyhow::anyhow!("the process stops")));
             }
             if told.elapsed() >= PROGRESS_EVERY {
-                self.tell_progress(event, recording, end_ms, context)
-                    .await?;
+                // What is heard is kept all the same: nobody loses an attempt over a progress bar.
+                if let Err(failure) = self.tell_progress(event, recording, end_ms, context).await {
+                    tracing::warn!(?failure, "progress is not told");
+                }
                 told = Instant::now();
             }
         }

@@ -1,7 +1,6 @@
 //! Programs of this workspace as children, for the tests that need whole processes.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,9 +19,6 @@ pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
-
-/// Everything of ours, and of the libraries what an operator turns on to find a fault.
-const TALKATIVE: &str = "aftercall=trace,debug";
 
 /// A running program.
 pub struct Program {
@@ -44,24 +40,27 @@ impl Program {
 
     /// Starts a program with nothing but this environment, and waits until it is ready.
     pub async fn start(name: &str, env: &Env, port: u16) -> Self {
-        let mut command = command(name, env);
+        let mut command = Self::command(name, env);
         command.env("LOG_LEVEL", "warn");
         Self::ready(command, port).await
     }
 
-    /// The same, with everything that it has to say written into a file.
-    pub async fn start_talkative(name: &str, env: &Env, port: u16, log: &Path) -> Self {
-        let log = File::create(log).expect("a file");
-        let errors = log.try_clone().expect("the same file");
-        let mut command = command(name, env);
+    /// A program with nothing but this environment; it dies with the test.
+    pub fn command(name: &str, env: &Env) -> Command {
+        let mut command = Command::new("setpriv");
         command
-            .env("LOG_LEVEL", TALKATIVE)
-            .stdout(log)
-            .stderr(errors);
-        Self::ready(command, port).await
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program(name))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(env.iter())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
     }
 
-    async fn ready(mut command: Command, port: u16) -> Self {
+    /// Starts it and waits until it is ready.
+    pub async fn ready(mut command: Command, port: u16) -> Self {
         let child = command.spawn().expect("the program starts");
         let url = format!("http://127.0.0.1:{port}");
         let program = Self { child, url };
@@ -100,19 +99,6 @@ impl Program {
                 .success()
         );
     }
-}
-
-fn command(name: &str, env: &Env) -> Command {
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(program(name))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .envs(env.iter())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
 }
 
 /// A program of this workspace, beside the one that belongs to these tests.
