@@ -371,7 +371,7 @@ async fn play(max: &SignedIn<'_>, audio: &str) {
     assert_eq!(Answer::of(part).await.status, StatusCode::PARTIAL_CONTENT);
     let whole = max.get(audio).await;
     assert_eq!(whole.body, WAV);
-    let etag = whole.header("etag").unwrap().to_owned();
+    let etag = whole.header("etag").expect("as it was made").to_owned();
     let known = max
         .request(Method::GET, audio)
         .header("if-none-match", etag);
@@ -385,12 +385,20 @@ async fn play(max: &SignedIn<'_>, audio: &str) {
 /// Action, actor and details of what was done to sessions, oldest first.
 fn of_sessions(log: &Value, account: &str) -> Vec<(String, String, Value)> {
     let mut seen = Vec::new();
-    for entry in log["items"].as_array().unwrap().iter().rev() {
+    for entry in log["items"]
+        .as_array()
+        .expect("as it was made")
+        .iter()
+        .rev()
+    {
         assert_eq!(entry["account_id"], json!(account));
-        let action = entry["action"].as_str().unwrap().to_owned();
+        let action = entry["action"].as_str().expect("as it was made").to_owned();
         let nouns = ["session", "audio", "recording", "transcript", "analysis"];
         if nouns.iter().any(|noun| action.starts_with(noun)) {
-            let name = entry["actor"]["name"].as_str().unwrap().to_owned();
+            let name = entry["actor"]["name"]
+                .as_str()
+                .expect("as it was made")
+                .to_owned();
             seen.push((action, name, entry["details"].clone()));
         }
     }

@@ -83,13 +83,16 @@ impl Setting {
 
     async fn sql(&self, statement: &'static str) {
         let mut admin: PgConnection = self.harness.admin().await;
-        sqlx::query(statement).execute(&mut admin).await.unwrap();
+        sqlx::query(statement)
+            .execute(&mut admin)
+            .await
+            .expect("as it was made");
     }
 
     async fn count(&self, query: &'static str) -> i64 {
         let mut admin = self.harness.admin().await;
         let count = sqlx::query_scalar(query).fetch_one(&mut admin).await;
-        count.unwrap()
+        count.expect("as it was made")
     }
 
     async fn finish(self) {
@@ -113,13 +116,18 @@ pub fn issuers(provider: &OidcProvider) -> String {
 /// A browser that follows no redirect by itself.
 pub fn browser() -> Client {
     let browser = Client::builder().no_proxy().redirect(Policy::none());
-    browser.build().unwrap()
+    browser.build().expect("as it was made")
 }
 
 /// Sets what the provider says of a person.
 pub async fn person(browser: &Client, provider: &OidcProvider, subject: &str, claims: &Value) {
     let url = format!("{}/users/{subject}", provider.issuer());
-    let answer = browser.put(url).json(claims).send().await.unwrap();
+    let answer = browser
+        .put(url)
+        .json(claims)
+        .send()
+        .await
+        .expect("as it was made");
     assert!(answer.status().is_success());
 }
 
@@ -132,20 +140,24 @@ pub async fn start(browser: &Client, ingress: &TestIngress, query: &str) -> Atte
         assert!(set.contains(part), "{set}");
     }
     Attempt {
-        url: answer.header(LOCATION.as_str()).unwrap().parse().unwrap(),
-        cookie: set.split(';').next().unwrap().to_owned(),
+        url: answer
+            .header(LOCATION.as_str())
+            .expect("as it was made")
+            .parse()
+            .expect("as it was made"),
+        cookie: set.split(';').next().expect("as it was made").to_owned(),
     }
 }
 
 /// The person answers the provider; returns the query that it sends the browser back with.
 pub async fn consent(browser: &Client, url: &Url, form: &[(&str, &str)]) -> String {
     let request = browser.post(url.clone()).form(form);
-    let answer = request.send().await.unwrap();
+    let answer = request.send().await.expect("as it was made");
     assert_eq!(answer.status(), 302);
-    let back = answer.headers()[LOCATION].to_str().unwrap();
-    let back: Url = back.parse().unwrap();
+    let back = answer.headers()[LOCATION].to_str().expect("as it was made");
+    let back: Url = back.parse().expect("as it was made");
     assert_eq!(back.path(), CALLBACK);
-    back.query().unwrap().to_owned()
+    back.query().expect("as it was made").to_owned()
 }
 
 fn ada(email_verified: Value) -> Value {
@@ -154,11 +166,13 @@ fn ada(email_verified: Value) -> Value {
 
 /// The address with one parameter of its query replaced.
 fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
-    let replaced = |(key, old): (std::borrow::Cow<str>, std::borrow::Cow<str>)| {
-        let new = if key == name { value } else { &old };
-        (key.clone().into_owned(), new.to_owned())
-    };
-    let pairs: Vec<(String, String)> = url.query_pairs().map(replaced).collect();
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(key, old)| {
+            let new = if key == name { value } else { &old };
+            (key.to_string(), new.to_owned())
+        })
+        .collect();
     let mut changed = url.clone();
     changed.query_pairs_mut().clear().extend_pairs(pairs);
     changed

@@ -106,18 +106,18 @@ impl World {
         let before = self.seen_by_owner(row.object, &ids).await;
         let answer = self.send(row, who, &ids).await;
         let status = answer.status.as_u16();
+        let shows = row.shows.is_in(&answer, &ids);
         match cell {
-            Cell::Shows if status != row.ok => return Err(told(row.ok, &answer)),
-            Cell::Shows if !row.shows.is_in(&answer, &ids) => {
+            Cell::Refused(expected) if status == expected => {
+                answer.problem(expected);
+            }
+            Cell::Refused(expected) => return Err(told(expected, &answer)),
+            Cell::Shows | Cell::Hides if status != row.ok => return Err(told(row.ok, &answer)),
+            Cell::Shows if !shows => {
                 return Err(format!("the object is not shown: {}", answer.text()));
             }
-            Cell::Hides if status != row.ok => return Err(told(row.ok, &answer)),
-            Cell::Hides if row.shows.is_in(&answer, &ids) => {
+            Cell::Hides if shows => {
                 return Err(format!("a foreign object is shown: {}", answer.text()));
-            }
-            Cell::Refused(expected) if status != expected => return Err(told(expected, &answer)),
-            Cell::Refused(expected) => {
-                answer.problem(expected);
             }
             Cell::Shows | Cell::Hides => return Ok(()),
         }

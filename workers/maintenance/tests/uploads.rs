@@ -69,16 +69,10 @@ impl Bench {
         let key = format!("recordings/{recording_id}");
         let user = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
-        uploads::insert(
-            &mut tx,
-            id,
-            self.seeded.session_id,
-            recording_id,
-            &key,
-            None,
-        )
-        .await
-        .expect("a row");
+        let of = (tx.acting().account_id, self.seeded.session_id);
+        uploads::insert(&mut tx, id, of, recording_id, &key, None)
+            .await
+            .expect("a row");
         let multipart_id = self
             .store
             .create_multipart(&key, "audio/wav")
