@@ -86,13 +86,13 @@ impl Setting {
         sqlx::query(statement)
             .execute(&mut admin)
             .await
-            .expect("as it was made");
+            .expect("a statement");
     }
 
     async fn count(&self, query: &'static str) -> i64 {
         let mut admin = self.harness.admin().await;
         let count = sqlx::query_scalar(query).fetch_one(&mut admin).await;
-        count.expect("as it was made")
+        count.expect("a count")
     }
 
     async fn finish(self) {
@@ -116,7 +116,7 @@ pub fn issuers(provider: &OidcProvider) -> String {
 /// A browser that follows no redirect by itself.
 pub fn browser() -> Client {
     let browser = Client::builder().no_proxy().redirect(Policy::none());
-    browser.build().expect("as it was made")
+    browser.build().expect("a client")
 }
 
 /// Sets what the provider says of a person.
@@ -127,7 +127,7 @@ pub async fn person(browser: &Client, provider: &OidcProvider, subject: &str, cl
         .json(claims)
         .send()
         .await
-        .expect("as it was made");
+        .expect("an answer");
     assert!(answer.status().is_success());
 }
 
@@ -140,27 +140,27 @@ pub async fn start(browser: &Client, ingress: &TestIngress, query: &str) -> Atte
         assert!(set.contains(part), "{set}");
     }
     Attempt {
-        url: answer
-            .header(LOCATION.as_str())
-            .expect("as it was made")
-            .parse()
-            .expect("as it was made"),
-        cookie: set.split(';').next().expect("as it was made").to_owned(),
+        url: location(&answer),
+        cookie: set.split(';').next().unwrap_or_default().to_owned(),
     }
 }
 
 /// The person answers the provider; returns the query that it sends the browser back with.
 pub async fn consent(browser: &Client, url: &Url, form: &[(&str, &str)]) -> String {
-    let request = browser.post(url.clone()).form(form);
-    let answer = request.send().await.expect("as it was made");
-    assert_eq!(answer.status(), 302);
-    let back = answer.headers()[LOCATION].to_str().expect("as it was made");
-    let back: Url = back.parse().expect("as it was made");
+    let answer = Answer::of(browser.post(url.clone()).form(form)).await;
+    assert_eq!(answer.status, 302, "{}", answer.text());
+    let back = location(&answer);
     assert_eq!(back.path(), CALLBACK);
-    back.query().expect("as it was made").to_owned()
+    back.query().expect("an answer of the provider").to_owned()
 }
 
-fn ada(email_verified: Value) -> Value {
+fn location(answer: &Answer) -> Url {
+    let url = answer.header(LOCATION.as_str()).map(str::parse);
+    url.expect("a redirect").expect("an address")
+}
+
+fn ada(email_verified: impl Into<Value>) -> Value {
+    let email_verified = email_verified.into();
     json!({ "email": "Ada@Example.org", "email_verified": email_verified, "name": "Ada Lovelace" })
 }
 
@@ -181,7 +181,7 @@ fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
 #[tokio::test]
 async fn the_first_sign_in_makes_a_user_and_the_second_finds_it() {
     let setting = Setting::new().await;
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let answer = setting.sign_in("ada").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -235,7 +235,7 @@ async fn whoever_proves_an_address_has_its_account_alone() {
     assert_eq!(key.status, 201, "{}", key.text());
 
     // Some providers write their booleans as text.
-    setting.person("ada", ada("true".into())).await;
+    setting.person("ada", ada("true")).await;
     let answer = setting.sign_in("ada").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["user"]["id"], before["id"]);
@@ -252,7 +252,7 @@ async fn whoever_proves_an_address_has_its_account_alone() {
     assert_eq!(setting.count(noted).await, 1);
 
     // What is linked stays linked: another person with the same address is somebody else.
-    setting.person("eve", ada(true.into())).await;
+    setting.person("eve", ada(true)).await;
     let refused = setting.sign_in("eve").await;
     assert_eq!(refused.problem(409), "linked_elsewhere");
     let again = setting.sign_in("ada").await.json();
@@ -265,8 +265,8 @@ async fn an_address_that_is_not_verified_links_and_makes_nobody() {
     let setting = Setting::new().await;
     let token = setting.ingress.register("ada@example.org").await;
     let claims = [
-        ada(false.into()),
-        ada("false".into()),
+        ada(false),
+        ada("false"),
         json!({ "email": "ada@example.org" }),
         json!({ "email": "nobody@example.org" }),
         json!({ "email": "no address", "email_verified": true }),
@@ -287,7 +287,7 @@ async fn an_address_that_is_not_verified_links_and_makes_nobody() {
 #[tokio::test]
 async fn only_the_browser_that_went_there_comes_back() {
     let setting = Setting::new().await;
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let attempt = setting.start("").await;
     let query = setting.consent(&attempt.url, &[("sub", "ada")]).await;
     let other = setting.start("").await;
@@ -324,7 +324,7 @@ async fn only_the_browser_that_went_there_comes_back() {
 #[tokio::test]
 async fn codes_and_tokens_of_another_attempt_are_refused() {
     let setting = Setting::new().await;
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let attempt = setting.start("").await;
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     for (name, value, code) in [
@@ -377,7 +377,7 @@ async fn whoever_declines_or_may_not_is_told_so() {
     let codeless = setting.callback(&codeless, &attempt.cookie).await;
     assert_eq!(codeless.problem(400), "malformed_query");
 
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let refused = setting.sign_in("ada").await;
     assert_eq!(refused.problem(403), "registration_closed");
     // Users whom somebody else made are let in, until they are deactivated.
@@ -401,7 +401,7 @@ async fn whoever_declines_or_may_not_is_told_so() {
 #[tokio::test]
 async fn browsers_are_sent_on_only_to_places_of_ours() {
     let setting = Setting::new().await;
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     for (given, target) in [
         ("/docs", "http://api.localhost:8000/docs"),
         (
@@ -431,7 +431,7 @@ async fn browsers_are_sent_on_only_to_places_of_ours() {
 #[tokio::test]
 async fn many_first_sign_ins_at_once_make_one_user() {
     let setting = Setting::new().await;
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let all = futures::future::join_all((0..8).map(|_| setting.sign_in("ada"))).await;
     for answer in &all {
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -457,7 +457,7 @@ async fn a_provider_may_be_unknown_down_or_have_new_keys() {
     assert_eq!(down.problem(503), "unavailable");
     assert!(down.header("retry-after").is_some());
 
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let first = setting.sign_in("ada").await.json();
     let attempt = setting.start("").await;
     let query = setting.consent(&attempt.url, &[("sub", "ada")]).await;
@@ -469,7 +469,7 @@ async fn a_provider_may_be_unknown_down_or_have_new_keys() {
     let port = setting.provider.port();
     setting.provider = setting.harness.oidc_provider(Some(port)).await;
     assert_eq!(setting.provider.port(), port);
-    setting.person("ada", ada(true.into())).await;
+    setting.person("ada", ada(true)).await;
     let again = setting.sign_in("ada").await.json();
     assert_eq!(again["user"]["id"], first["user"]["id"]);
     setting.finish().await;
