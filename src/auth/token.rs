@@ -108,7 +108,7 @@ impl Tokens {
 
     /// Reads the keys again; where that fails, those that were read before stay.
     pub fn reload(&self) -> Result<(), KeyError> {
-        let ring = Arc::new(Ring::of(keys::load(&self.dir)?));
+        let ring = Arc::new(Ring::of(keys::load_again(&self.dir)?));
         *self.ring.write().expect("nothing panics with the lock") = ring;
         Ok(())
     }
