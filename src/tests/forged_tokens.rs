@@ -30,17 +30,17 @@ struct Forge {
 
 impl Forge {
     fn open(harness: &Harness, good: &str) -> Self {
-        let dir: PathBuf = jwt_keys_dir(&harness.env(Process::Ingress)).unwrap();
-        let pem = std::fs::read_to_string(dir.join("first.pem")).unwrap();
+        let dir: PathBuf = jwt_keys_dir(&harness.env(Process::Ingress)).expect("a folder");
+        let pem = std::fs::read_to_string(dir.join("first.pem")).expect("a key");
         let part = |index: usize| {
-            let part = good.split('.').nth(index).unwrap();
-            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+            let part = good.split('.').nth(index).expect("three parts");
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64")).expect("JSON")
         };
         Self {
             good: good.to_owned(),
             header: part(0),
             claims: part(1),
-            pair: SigningKey::from_pkcs8_pem(&pem).unwrap(),
+            pair: SigningKey::from_pkcs8_pem(&pem).expect("an Ed25519 key"),
         }
     }
 
@@ -64,10 +64,10 @@ impl Forge {
         let own_kid = with(&self.header, "kid", json!("stranger"));
         let symmetric = with(&self.header, "alg", json!("HS256"));
         let public = self.pair.verifying_key();
-        let pem = public.to_public_key_pem(LineEnding::LF).unwrap();
+        let pem = public.to_public_key_pem(LineEnding::LF).expect("PEM");
         let keyed = |key: &[u8]| {
             let message = message(&symmetric, &self.claims);
-            let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
             mac.update(message.as_bytes());
             format!(
                 "{message}.{}",
@@ -134,7 +134,7 @@ impl Forge {
     }
 
     fn claims(&self) -> Vec<(&'static str, String)> {
-        let now_s = self.claims["iat"].as_i64().unwrap();
+        let now_s = self.claims["iat"].as_i64().expect("seconds");
         let other = json!("00000000-0000-7000-8000-000000000000");
         let own = self.claims["sub"].clone();
         vec![
@@ -163,7 +163,7 @@ impl Forge {
         let parts: Vec<&str> = self.good.split('.').collect();
         let of =
             |header: &str, claims: &str, signature: &str| format!("{header}.{claims}.{signature}");
-        let mut flipped = URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
+        let mut flipped = URL_SAFE_NO_PAD.decode(parts[2]).expect("base64");
         flipped[5] ^= 1;
         let flipped = URL_SAFE_NO_PAD.encode(flipped);
         let later = with(&self.claims, "exp", json!(9_999_999_999_i64));
@@ -186,7 +186,7 @@ impl Forge {
 fn with(part: &Value, name: &str, value: Value) -> Value {
     let mut part = part.clone();
     if value.is_null() {
-        part.as_object_mut().unwrap().remove(name);
+        part.as_object_mut().expect("an object").remove(name);
     } else {
         part[name] = value;
     }

@@ -21,30 +21,36 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes all keys of the folder older, as if time had passed.
 fn age(dir: &Path, by: Duration) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let file = File::open(entry.unwrap().path()).unwrap();
-        let since = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(since - by).unwrap();
+    for entry in std::fs::read_dir(dir).expect("a folder") {
+        let file = File::open(entry.expect("an entry").path()).expect("a key");
+        let since = file
+            .metadata()
+            .and_then(|file| file.modified())
+            .expect("a time");
+        file.set_modified(since - by).expect("ours");
     }
 }
 
 async fn published(ingress: &TestIngress) -> Vec<String> {
     let keys = ingress.get("/.well-known/jwks.json", None).await.json();
-    let ids = keys["keys"].as_array().unwrap().iter();
-    ids.map(|key| key["kid"].as_str().unwrap().to_owned())
+    let ids = keys["keys"].as_array().expect("keys").iter();
+    ids.map(|key| key["kid"].as_str().expect("an id").to_owned())
         .collect()
 }
 
 async fn log_in(ingress: &TestIngress) -> String {
     let login = json!({ "email": "ada@example.org", "password": PASSWORD });
     let answer = ingress.post_json("/api/v1/auth/login", None, &login).await;
-    answer.json()["access_token"].as_str().unwrap().to_owned()
+    answer.json()["access_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
 }
 
 fn key_of(token: &str) -> String {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap());
-    let header: Value = serde_json::from_slice(&header.unwrap()).unwrap();
-    header["kid"].as_str().unwrap().to_owned()
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap_or_default());
+    let header: Value = serde_json::from_slice(&header.expect("base64")).expect("JSON");
+    header["kid"].as_str().expect("an id").to_owned()
 }
 
 #[tokio::test]

@@ -43,9 +43,10 @@ fn from_page(request: RequestBuilder, headers: &[(&str, &str)]) -> RequestBuilde
 /// The value of a cookie that was set.
 fn cookie(answer: &Answer, name: &str) -> String {
     let set = answer.headers.get_all("set-cookie").iter();
-    let mut lines = set.map(|line| line.to_str().unwrap());
+    let mut lines = set.map(|line| line.to_str().expect("ASCII"));
     let line = lines.find(|line| line.starts_with(&format!("{name}=")));
-    line.unwrap().split(';').next().unwrap().to_owned()
+    let pair = line.and_then(|line| line.split(';').next());
+    pair.expect("this cookie").to_owned()
 }
 
 async fn start(harness: &Harness) -> TestIngress {
