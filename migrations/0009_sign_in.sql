@@ -111,3 +111,26 @@ create function auth_sign_out(of_sign_in uuid, token bytea) returns void
 
 revoke all on function auth_sign_in, auth_add_token, auth_refresh, auth_sign_out from public;
 grant execute on function auth_sign_in, auth_add_token, auth_refresh, auth_sign_out to aftercall_api;
+
+-- A registration under an Idempotency-Key is kept where the answers of other commands are. There is no
+-- user yet when the key comes, so a repeat is found by the e-mail address. `request` is keyed with
+-- SECRET_KEY and leaves out the password, which has its own hash; the answer is not kept, as it has tokens.
+create policy idempotency_keys_owner on idempotency_keys to aftercall_owner using (true) with check (true);
+
+create function auth_keep_registration(of_user uuid, given_key text, request bytea) returns void
+    language sql volatile security definer set search_path = pg_catalog, public
+    begin atomic
+        insert into idempotency_keys (account_id, user_id, path, key, request_sha256, status, body)
+        select u.account_id, u.id, '/auth/register', given_key, request, 201, '{}' from users u where u.id = of_user;
+    end;
+
+create function auth_find_registration(address text, given_key text) returns bytea
+    language sql stable security definer set search_path = pg_catalog, public
+    begin atomic
+        select k.request_sha256 from users u join idempotency_keys k
+            on k.account_id = u.account_id and k.user_id = u.id
+        where u.email = lower(address) and k.path = '/auth/register' and k.key = given_key;
+    end;
+
+revoke all on function auth_keep_registration, auth_find_registration from public;
+grant execute on function auth_keep_registration, auth_find_registration to aftercall_api;

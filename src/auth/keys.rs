@@ -31,7 +31,7 @@ pub enum KeyError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path} holds no Ed25519 key as PKCS#8 PEM")]
     Malformed { path: PathBuf },
-    #[error("{dir} holds no key, although one was just made")]
+    #[error("{dir} holds no key")]
     Missing { dir: PathBuf },
 }
 
@@ -66,6 +66,12 @@ pub(super) fn load(dir: &Path) -> Result<Vec<Key>, KeyError> {
         return Ok(keys);
     }
     make(dir, FIRST)?;
+    load_again(dir)
+}
+
+/// The keys of a folder that has had some. None is made here: a volume that is away for a moment would
+/// otherwise sign everybody out.
+pub(super) fn load_again(dir: &Path) -> Result<Vec<Key>, KeyError> {
     let keys = read_all(dir)?;
     if keys.is_empty() {
         return Err(KeyError::Missing {
@@ -75,7 +81,7 @@ pub(super) fn load(dir: &Path) -> Result<Vec<Key>, KeyError> {
     Ok(keys)
 }
 
-/// The key that signs, of some that [`load`] has read.
+/// The key that signs, of all that were read; at least one.
 pub(super) fn signing(mut keys: Vec<Key>) -> Key {
     let now = SystemTime::now();
     let published = |key: &Key| {

@@ -25,7 +25,7 @@ const TYPE: &str = "at+jwt";
 /// How far the clocks of our machines may be apart.
 const LEEWAY_S: u64 = 5;
 /// A rotation is known everywhere within 5 s.
-const RELOAD_EVERY: Duration = Duration::from_secs(4);
+const RELOAD_EVERY: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Issues and verifies access tokens. The keys are read again while it runs.
@@ -108,7 +108,7 @@ impl Tokens {
 
     /// Reads the keys again; where that fails, those that were read before stay.
     pub fn reload(&self) -> Result<(), KeyError> {
-        let ring = Arc::new(Ring::of(keys::load(&self.dir)?));
+        let ring = Arc::new(Ring::of(keys::load_again(&self.dir)?));
         *self.ring.write().expect("nothing panics with the lock") = ring;
         Ok(())
     }

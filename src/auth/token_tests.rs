@@ -154,9 +154,13 @@ fn a_key_that_is_not_known_yet_is_looked_for() {
     let other = Tokens::load(&settings(&dir)).unwrap();
     let token = other.issue(UserId::generate(), SignInId::generate()).token;
     assert!(running.verify(&token).is_ok());
+    std::fs::remove_file(dir.path().join("first.pem")).unwrap();
+    assert!(running.reload().is_err(), "an empty folder");
     std::fs::remove_dir_all(dir.path()).unwrap();
+    assert!(running.reload().is_err(), "no folder");
+    assert!(!dir.path().exists(), "none is made");
     std::fs::write(dir.path(), "no folder").unwrap();
-    assert!(running.reload().is_err());
+    assert!(running.reload().is_err(), "a file");
     assert!(running.verify(&token).is_ok(), "the keys stay as they were");
 }
 
@@ -279,6 +283,32 @@ fn forged_claims_are_refused() {
     ];
     for (what, token) in cases {
         assert!(forge.tokens.verify(&token).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn what_says_a_thing_twice_is_refused() {
+    let forge = Forge::open();
+    let (header, claims) = (forge.header().to_string(), forge.claims().to_string());
+    let twice = |text: &str, more: &str| format!("{},{more}}}", text.trim_end_matches('}'));
+    let own = serde_json::to_string(&forge.user).unwrap();
+    let cases = [
+        (twice(&header, r#""alg":"EdDSA""#), claims.clone()),
+        (twice(&header, r#""kid":"other""#), claims.clone()),
+        (twice(&header, r#""typ":"at+jwt""#), claims.clone()),
+        (header.clone(), twice(&claims, &format!(r#""sub":{own}"#))),
+        (header.clone(), twice(&claims, &format!(r#""sid":{own}"#))),
+        (header.clone(), twice(&claims, r#""exp":9999999999"#)),
+    ];
+    for (header, claims) in cases {
+        let message = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(&header),
+            URL_SAFE_NO_PAD.encode(&claims)
+        );
+        let signature = forge.pair.sign(message.as_bytes()).to_bytes();
+        let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+        assert!(forge.tokens.verify(&token).is_err(), "{header} {claims}");
     }
 }
 

@@ -142,15 +142,21 @@ impl Cookies {
         if self.access_name == self.refresh_name {
             return wrong("REFRESH_COOKIE_NAME", "another name than AUTH_COOKIE_NAME");
         }
-        for name in [&self.access_name, &self.refresh_name] {
-            if name.starts_with("__Secure-") && !self.secure {
+        let names = [
+            ("AUTH_COOKIE_NAME", &self.access_name),
+            ("REFRESH_COOKIE_NAME", &self.refresh_name),
+        ];
+        for (variable, name) in names {
+            // Browsers know these prefixes in any case.
+            let name = name.to_ascii_lowercase();
+            if name.starts_with("__secure-") && !self.secure {
                 return wrong("AUTH_COOKIE_SECURE", "true for a name with __Secure-");
             }
-            if name.starts_with("__Host-")
+            if name.starts_with("__host-")
                 && !(self.secure && self.domain.is_none() && self.path == "/")
             {
                 return wrong(
-                    "AUTH_COOKIE_NAME",
+                    variable,
                     "without __Host- unless secure, at the path / and without a domain",
                 );
             }

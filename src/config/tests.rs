@@ -138,7 +138,7 @@ fn cookies_that_browsers_would_drop_are_refused() {
     assert!(read(&[https]).unwrap().cookies.secure);
     assert!(read(&[https, ("AUTH_COOKIE_SAMESITE", "None")]).is_ok());
     assert!(read(&[https, ("AUTH_COOKIE_NAME", "__Host-token")]).is_ok());
-    let wrong: [&[(&str, &str)]; 8] = [
+    let wrong: [&[(&str, &str)]; 10] = [
         &[("AUTH_COOKIE_SAMESITE", "none")],
         &[("AUTH_COOKIE_SAMESITE", "sometimes")],
         &[("AUTH_COOKIE_NAME", "two words")],
@@ -148,6 +148,12 @@ fn cookies_that_browsers_would_drop_are_refused() {
             https,
             ("AUTH_COOKIE_NAME", "__Host-token"),
             ("AUTH_COOKIE_PATH", "/api"),
+        ],
+        &[("REFRESH_COOKIE_NAME", "__HOST-token")],
+        &[
+            https,
+            ("REFRESH_COOKIE_NAME", "__Host-token"),
+            ("AUTH_COOKIE_DOMAIN", "example.org"),
         ],
         &[("AUTH_COOKIE_PATH", "api")],
         &[("AUTH_COOKIE_DOMAIN", "example.org; Secure")],

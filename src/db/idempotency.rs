@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Tx;
+use crate::ids::UserId;
 
 /// The answer to a request that was made before.
 #[derive(Clone, Debug)]
@@ -58,6 +59,35 @@ pub async fn insert(
     .execute(&mut **tx)
     .await
     .map(|_| ())
+}
+
+/// Keeps that a registration has made this user, in the transaction of the effect.
+pub async fn keep_registration(
+    tx: &mut Tx,
+    user: UserId,
+    key: &str,
+    request: &[u8; 32],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"select auth_keep_registration($1, $2, $3)::text as "done""#,
+        user.0,
+        key,
+        request,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// The hash of the registration that has made the user with this address under this key.
+pub async fn find_registration(
+    tx: &mut Tx,
+    email: &str,
+    key: &str,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!("select auth_find_registration($1, $2)", email, key)
+        .fetch_one(&mut **tx)
+        .await
 }
 
 /// Forgets answers older than `before`; answers how many.

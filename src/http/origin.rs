@@ -21,8 +21,10 @@ pub fn check(method: &Method, headers: &HeaderMap, config: &config::Http) -> Res
     Err(ApiError::CrossSite)
 }
 
-/// For a request without any credential that acts as `ANONYMOUS_USER`: programs send neither header,
-/// and no other site may act through a visitor's browser.
+/// For a request that needs no credential: one that acts as `ANONYMOUS_USER`, or that signs in.
+///
+/// Programs send neither header. No other site may act through a visitor's browser, nor sign the visitor
+/// in as somebody else, who would get what the visitor then uploads; a form needs no preflight for that.
 pub fn check_anonymous(headers: &HeaderMap, config: &config::Http) -> Result<(), ApiError> {
     let from_browser = headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
     let typed = headers

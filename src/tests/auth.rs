@@ -358,7 +358,7 @@ async fn anybody_may_read_the_public_keys() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;
     let answer = ingress.get("/.well-known/jwks.json", None).await;
-    assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=240"));
     let keys = answer.json();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
     assert_eq!(

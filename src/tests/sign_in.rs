@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aftercall::db::provision::Process;
+use aftercall::db::{Principal, WorkerRole, sign_ins};
 use aftercall::embedded::harness::Harness;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -368,6 +371,45 @@ async fn without_credentials_the_anonymous_user_acts() {
     );
     sql(&harness, "update users set is_active = false").await;
     assert_eq!(ingress.get(ME, None).await.problem(401), "unauthorized");
+    ingress.stop().await;
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let (_, kept) = register(&ingress).await;
+    let login = json!({ "email": "ada@example.org", "password": PASSWORD });
+    for _ in 0..2 {
+        let path = "/api/v1/auth/login?token=body";
+        tokens(&ingress.post_json(path, None, &login).await);
+    }
+    // One was signed out eight days ago, another has expired then; the first goes on.
+    sql(
+        &harness,
+        "update sign_ins set revoked_at = now() - interval '8 days'
+        where id = (select id from sign_ins order by created_at offset 1 limit 1)",
+    )
+    .await;
+    sql(
+        &harness,
+        "update sign_ins set expires_at = now() - interval '8 days'
+        where id = (select id from sign_ins order by created_at offset 2 limit 1)",
+    )
+    .await;
+    let week_ago = Timestamp::now() - SignedDuration::from_hours(7 * 24);
+    let principal = Principal::Worker(WorkerRole::Maintenance);
+    let mut tx = harness.begin(Process::Maintenance, principal).await;
+    assert_eq!(sign_ins::sweep(&mut tx, week_ago).await.unwrap(), 2);
+    tx.commit().await.unwrap();
+    let left = "select count(*) from sign_ins natural join (select sign_in_id as id from refresh_tokens) t";
+    assert_eq!(count(&harness, left).await, 1);
+    assert_eq!(
+        count(&harness, "select count(*) from refresh_tokens").await,
+        1
+    );
+    tokens(&refresh(&ingress, &kept).await);
     ingress.stop().await;
     harness.finish().await;
 }

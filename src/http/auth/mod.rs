@@ -1,76 +1,39 @@
 //! Sign-in: register, log in, go on, leave, who am I, and the public keys of access tokens.
+//!
+//! Not here: what tokens and hashes are (`crate::auth`), who makes a request (`caller`), which origins
+//! may (`origin`).
+//!
+//! Invariant: tokens are only given out by `sign_in`, to whoever has shown a password, a refresh token or
+//! an access token in the same request.
 
+mod login;
 mod refresh;
+mod register;
 pub mod sign_in;
 
+pub use login::{__path_login, login};
 pub use refresh::{__path_logout, __path_refresh, logout, refresh};
+pub use register::{__path_register, register};
 
 use axum::Json;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, FromRequest, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
-use axum_extra::extract::CookieJar;
-use garde::Validate;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{Role, check_fit};
-use crate::config;
+use crate::auth::Role;
 use crate::db::{Principal, users};
 use crate::http::AppState;
 use crate::http::caller::Caller;
-use crate::http::client_address::ClientAddress;
-use crate::http::extract::{Answer, Body, MAX_JSON_BYTES, Params};
-use crate::http::password_check::check_password;
-use crate::http::problem::{ApiError, FieldError};
-use crate::http::throttle;
+use crate::http::extract::Answer;
+use crate::http::problem::ApiError;
 use crate::ids::{AccountId, UserId};
-use sign_in::{SignedInAnswer, SignedInUser, TokenParams};
 
-/// How long a verifier may keep the public keys.
-const KEYS_CACHE: &str = "public, max-age=300";
-
-/// A new user, who gets the role `counselor` and an account of their own.
-#[derive(Debug, Deserialize, ToSchema, Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(context(Rules))]
-pub struct Registration {
-    /// Upper and lower case are the same.
-    #[garde(email, length(max = 254))]
-    #[schema(example = "ada@example.org", max_length = 254)]
-    email: String,
-    #[garde(custom(acceptable_password))]
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-    #[garde(length(chars, min = 1, max = 200))]
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
-}
-
-/// What registration asks of a password.
-pub struct Rules {
-    min_length: usize,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct Login {
-    email: String,
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-}
-
-/// The form of the OAuth 2 password grant; its other fields are ignored.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct PasswordForm {
-    /// The e-mail address.
-    username: String,
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-}
+/// How long a verifier may keep the public keys: a new one signs only after a minute more than that
+/// (`crate::auth::PUBLISHED_FOR`), within which every process here has seen it.
+const KEYS_CACHE: &str = "public, max-age=240";
 
 /// A person, as they see themselves.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,65 +46,6 @@ pub struct User {
     is_active: bool,
     oauth_provider: Option<String>,
     created_at: Timestamp,
-}
-
-/// Register.
-#[utoipa::path(post, path = "/auth/register", tag = "auth", params(TokenParams), request_body = Registration,
-    responses((status = 201, body = SignedInUser), (status = 403, description = "Registration is closed"),
-        (status = 409, description = "The e-mail address is taken")))]
-pub async fn register(
-    State(state): State<AppState>,
-    address: ClientAddress,
-    Params(params): Params<TokenParams>,
-    jar: CookieJar,
-    Body { value, .. }: Body<Registration>,
-) -> Result<(StatusCode, SignedInAnswer), ApiError> {
-    if state.config.auth.registration == config::Registration::Closed {
-        let detail = "registration is closed".to_owned();
-        return Err(ApiError::Forbidden {
-            code: "registration_closed",
-            detail,
-        });
-    }
-    let Registration {
-        email,
-        password,
-        name,
-    } = validated(value, &state.config.auth)?;
-    let turn = state.auth.passwords.turn()?;
-    throttle::count_registration(&state, address).await?;
-    let hash = turn.hash(password).await?;
-    let id = UserId::generate();
-    let mut tx = state.db.begin(Principal::Auth).await?;
-    let made = users::register(&mut tx, id, AccountId::generate(), &email, &name, &hash).await;
-    made.map_err(|error| {
-        ApiError::on_constraint(error, "users_email_unique", || {
-            ApiError::conflict(
-                "email_taken",
-                "somebody has registered with this e-mail address",
-            )
-        })
-    })?;
-    tx.commit().await?;
-    let signed_in = sign_in::begin(&state, jar, params.token, id).await?;
-    Ok((StatusCode::CREATED, signed_in))
-}
-
-/// Log in, with JSON or with the form of the OAuth 2 password grant.
-#[utoipa::path(post, path = "/auth/login", tag = "auth", params(TokenParams),
-    request_body(content((Login = "application/json"),
-        (PasswordForm = "application/x-www-form-urlencoded"))),
-    responses((status = 200, body = SignedInUser),
-        (status = 401, description = "The e-mail address or the password is wrong")))]
-pub async fn login(
-    State(state): State<AppState>,
-    address: ClientAddress,
-    Params(params): Params<TokenParams>,
-    jar: CookieJar,
-    Credentials(given): Credentials,
-) -> Result<SignedInAnswer, ApiError> {
-    let id = check_password(&state, &given.email, given.password, address).await?;
-    sign_in::begin(&state, jar, params.token, id).await
 }
 
 /// The person whose token this is.
@@ -168,39 +72,6 @@ pub async fn jwks(State(state): State<AppState>) -> impl IntoResponse {
     )
 }
 
-/// The body of a login in either form.
-pub struct Credentials(Login);
-
-impl FromRequest<AppState> for Credentials {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        if !is_form(request.headers()) {
-            return Body::from_request(request, state)
-                .await
-                .map(|body: Body<Login>| Self(body.value));
-        }
-        let form: Result<Form<PasswordForm>, FormRejection> =
-            Form::from_request(request, state).await;
-        let Form(form) = form.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
-                limit: MAX_JSON_BYTES as u64,
-            },
-            StatusCode::UNPROCESSABLE_ENTITY => {
-                ApiError::invalid("body", "send the fields username and password")
-            }
-            _ => ApiError::bad_request("malformed_body", "the body is not a form"),
-        })?;
-        if form.username.contains('\0') {
-            return Err(ApiError::invalid("username", "must not contain U+0000"));
-        }
-        Ok(Self(Login {
-            email: form.username,
-            password: form.password,
-        }))
-    }
-}
-
 impl From<users::User> for User {
     fn from(user: users::User) -> Self {
         Self {
@@ -223,37 +94,4 @@ pub async fn find(state: &AppState, principal: Principal) -> Result<User, ApiErr
     let user = users::get(&mut tx, id).await?;
     tx.commit().await?;
     user.map(User::from).ok_or(ApiError::Unauthorized)
-}
-
-fn validated(given: Registration, config: &config::Auth) -> Result<Registration, ApiError> {
-    let given = Registration {
-        email: given.email.trim().to_lowercase(),
-        password: given.password,
-        name: given.name.trim().to_owned(),
-    };
-    let rules = Rules {
-        min_length: config.password_min_length,
-    };
-    given.validate_with(&rules).map_err(|report| {
-        let errors = report
-            .iter()
-            .map(|(path, error)| FieldError::of(path.to_string(), error.message()));
-        ApiError::Invalid(errors.collect())
-    })?;
-    Ok(given)
-}
-
-fn acceptable_password(password: &SecretString, rules: &Rules) -> garde::Result {
-    check_fit(password, rules.min_length).map_err(|error| garde::Error::new(error.to_string()))
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    kind.and_then(|kind| kind.split(';').next())
-        .is_some_and(|kind| {
-            kind.trim()
-                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        })
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
 use axum_extra::extract::CookieJar;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -90,6 +91,7 @@ pub async fn logout(
     jar: CookieJar,
     request: Request,
 ) -> Result<(StatusCode, CookieJar), ApiError> {
+    let by_cookie = origin::check(request.method(), request.headers(), &state.config.http);
     let proof = match proof(&state, &jar, request).await {
         // What is no longer valid signs nobody in: that is all a logout promises.
         Err(ApiError::Unauthorized) => None,
@@ -101,7 +103,8 @@ pub async fn logout(
         None => (None, None),
     };
     // A browser has both cookies, and the access token may have been renewed elsewhere.
-    let cookie = cookies::refresh_token(&jar, &state.config.auth).map(|token| token.hash());
+    let cookie = cookies::refresh_token(&jar, &state.config.auth).filter(|_| by_cookie.is_ok());
+    let cookie = cookie.map(|token| token.hash());
     let mut tx = state.db.begin(Principal::Auth).await?;
     sign_ins::end(&mut tx, sign_in, token.as_ref().or(cookie.as_ref())).await?;
     tx.commit().await?;
@@ -118,6 +121,7 @@ async fn proof(
 ) -> Result<Option<Proof>, ApiError> {
     let (parts, body) = request.into_parts();
     let header = bearer(&parts.headers).map(str::to_owned);
+    let is_foreign = header.is_none() && parts.headers.contains_key(AUTHORIZATION);
     let by_cookie = origin::check(&parts.method, &parts.headers, &state.config.http);
     let request = Request::from_parts(parts, body);
     let OptionalBody(Body { value, .. }) =
@@ -128,6 +132,9 @@ async fn proof(
     }
     if let Some(token) = header {
         return verified(state, &token).map(Some);
+    }
+    if is_foreign {
+        return Err(ApiError::Unauthorized);
     }
     if let Some(token) = cookies::refresh_token(jar, &state.config.auth) {
         by_cookie?;
