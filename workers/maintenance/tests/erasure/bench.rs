@@ -104,8 +104,8 @@ impl Bench {
         let key = format!("{prefix}{}", recording.0.simple());
         let user = Principal::user(self.seeded.user_id);
         let mut tx = self.harness.begin(Process::Ingress, user).await;
-        let session = self.seeded.session_id;
-        uploads::insert(&mut tx, id, session, recording, &key, None)
+        let of = (tx.acting().account_id, self.seeded.session_id);
+        uploads::insert(&mut tx, id, of, recording, &key, None)
             .await
             .expect("a row");
         let opened = self.store.create_multipart(&key, "audio/wav").await;
