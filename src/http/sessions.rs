@@ -185,11 +185,6 @@ pub async fn update(
     if let Some(given) = given {
         facts.extend(consent::change(&mut tx, &locked, given, &caller).await?);
     }
-    let fields = changed(&change);
-    if !fields.is_empty() {
-        let details = json!({ "fields": fields });
-        note_change(&mut tx, &caller, &locked, "session.updated", details).await?;
-    }
     if sign_off {
         note_change(&mut tx, &caller, &locked, "session.completed", json!({})).await?;
         facts.push(SessionCompleted { session_id: id }.into());

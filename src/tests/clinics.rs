@@ -2,10 +2,12 @@
 
 use aftercall::embedded::harness::Harness;
 use aftercall::ids::{AccountId, UserId};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, SignedIn, TestIngress};
+use crate::support::{Answer, PASSWORD, SignedIn, TestIngress};
+
+const MP3: &[u8] = include_bytes!("../audio/fixtures/tone.mp3");
 
 /// Makes a clinic.
 pub async fn found(harness: &Harness) -> AccountId {
@@ -208,6 +210,12 @@ async fn joining_moves_nothing_and_leaving_ends_the_sight() {
         assert_eq!(shown, seen, "{session}");
     }
 
+    // Whoever sees a session uploads into it, whichever account they act in.
+    for (person, session) in [(&ada, &private), (&root, &private), (&max, &shared)] {
+        let upload = person.request(Method::POST, &format!("{session}/upload-recording"));
+        let upload = Answer::of(upload.body(MP3)).await;
+        assert_eq!(upload.status, StatusCode::ACCEPTED, "{}", upload.text());
+    }
     let leave = max.put_json(&of(&ada), &json!({ "clinic_id": null })).await;
     assert_eq!(leave.status, StatusCode::OK, "{}", leave.text());
     assert_eq!(titles(&ada, "/sessions").await, ["private too", "private"]);
@@ -227,7 +235,7 @@ async fn joining_moves_nothing_and_leaving_ends_the_sight() {
         ["private too", "shared", "private"]
     );
     ingress.stop().await;
-    harness.finish().await;
+    harness.finish_as_it_is().await;
 }
 
 fn of(person: &SignedIn<'_>) -> String {
