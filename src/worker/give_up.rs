@@ -36,6 +36,7 @@ impl<H: Handler> Settling<H> {
             };
         }
         let reason = report.reason.unwrap_or_else(|| H::GAVE_UP.to_owned());
+        let sentence = reason.clone();
         let fact = message
             .and_then(|message| self.handler.failed(&message, self.redrive(), reason))
             .map(Publishes::into_fact);
@@ -53,7 +54,8 @@ impl<H: Handler> Settling<H> {
         };
         match self.bury(fact, &death).await {
             Ok(()) => {
-                tracing::error!(%class, error = report.detail, "given up");
+                // The detail is in the dead letter only: a vendor may repeat what was said.
+                tracing::error!(%class, reason = sentence, "given up");
                 metrics::failed(H::NAME, class);
                 Answer::Term
             }

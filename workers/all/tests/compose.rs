@@ -24,6 +24,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("NATS_ALLOW_UNSYNCED", "nats/server.conf syncs always"),
 ];
 
+/// Stands for a value that has to be given; long enough for a `SECRET_KEY`.
+const SAMPLE: &str = "s4mples4mples4mples4mples4mples4mple";
+
 #[derive(Deserialize)]
 struct Compose {
     services: BTreeMap<String, Service>,
@@ -91,7 +94,7 @@ fn parts(mut value: &str) -> Vec<Part<'_>> {
 fn fill(value: &str) -> String {
     let filled = parts(value).into_iter().map(|part| match part {
         Part::Text(text) | Part::Optional(_, text) => text,
-        Part::Required(_) => "s4mple",
+        Part::Required(_) => SAMPLE,
     });
     filled.collect()
 }
@@ -102,7 +105,7 @@ fn is_variable(name: &str) -> bool {
 
 #[test]
 fn values_are_filled_as_the_engine_does() {
-    assert_eq!(fill("a ${B:?} c ${D:-e}${F:-}"), "a s4mple c e");
+    assert_eq!(fill("a ${B:?} c ${D:-e}${F:-}"), format!("a {SAMPLE} c e"));
     assert_eq!(parts("x"), [Part::Text("x")]);
 }
 
@@ -193,7 +196,7 @@ fn no_secret_is_written_down() {
         for (variable, value) in &service.environment {
             let secret = ["PASSWORD", "SECRET", "_KEY"];
             if secret.iter().any(|word| variable.contains(word)) && variable != "JWT_KEYS_DIR" {
-                let empty_without_env = fill(value).replace("s4mple", "").is_empty();
+                let empty_without_env = fill(value).replace(SAMPLE, "").is_empty();
                 assert!(empty_without_env, "{name}: {variable}");
             }
         }
