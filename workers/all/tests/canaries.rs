@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aftercall::config::Env;
 use aftercall::db::provision::Process;
 use aftercall::embedded::harness::{Harness, eventually};
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -362,7 +363,8 @@ impl Speech {
     }
 }
 
-async fn hear(State(speech): State<Arc<Speech>>) -> Response {
+/// Takes the whole body first: an answer in the middle of it breaks the sender's pipe.
+async fn hear(State(speech): State<Arc<Speech>>, _body: Bytes) -> Response {
     speech.answers.fetch_add(1, Ordering::Relaxed);
     match speech.manners.load(Ordering::Relaxed) {
         HEARS => {

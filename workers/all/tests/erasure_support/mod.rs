@@ -112,7 +112,8 @@ impl Speech {
     }
 }
 
-async fn hear() -> Json<Value> {
+/// Takes the whole body first: an answer in the middle of it breaks the sender's pipe.
+async fn hear(_body: Bytes) -> Json<Value> {
     let text = format!("Please call the {CANARY} about the invoice tomorrow.");
     let segment = json!({
         "start": 0.0, "end": 1.0, "text": text, "avg_logprob": -0.1, "no_speech_prob": 0.01,
