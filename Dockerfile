@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --workspace --exclude aftercall-all --bins \
     && mkdir /programs \
     && cd target/release \
-    && cp aftercall ingress storage transcription analysis maintenance /programs/
+    && cp aftercall ingress storage transcription analysis analytics maintenance /programs/
 
 FROM debian:bookworm-slim
 # curl asks for readiness in health checks.

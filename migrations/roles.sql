@@ -8,7 +8,7 @@ declare
 begin
     foreach name in array array[
         'aftercall_owner', 'aftercall_api', 'aftercall_storage', 'aftercall_transcription',
-        'aftercall_analysis', 'aftercall_maintenance'
+        'aftercall_analysis', 'aftercall_analytics', 'aftercall_maintenance'
     ] loop
         if not exists (select from pg_roles where rolname = name) then
             execute format('create role %I nologin noinherit nobypassrls', name);

@@ -74,7 +74,9 @@ typed_id! {
     CustomerId;
     /// A business that an account answers for.
     ClientId;
-    /// An erasure of a session or a customer.
+    /// A call, as its agent or the ingress named it: unique within its client.
+    CallId;
+    /// An erasure of a session, a customer, a client or a call.
     ErasureId;
     /// An entry of the audit log.
     AuditId;
@@ -102,9 +104,50 @@ impl EventId {
     }
 }
 
+impl CallId {
+    /// The namespace of ids of calls whose agent named none (UUIDv5).
+    const NAMESPACE: Uuid = Uuid::from_u128(0x1c61_9f3e_52ab_5d08_8f60_27c4_91d3_ca11);
+
+    /// The id of a call that was sent under an `Idempotency-Key`, and on this line of a batch.
+    ///
+    /// The same client, key and line give the same id, so a repeat is told without asking anybody.
+    pub fn derived(client: ClientId, key: &str, line: Option<usize>) -> Self {
+        let mut name = Vec::with_capacity(16 + key.len() + 21);
+        name.extend_from_slice(client.0.as_bytes());
+        if let Some(line) = line {
+            name.extend_from_slice(line.to_string().as_bytes());
+        }
+        name.push(b'/');
+        name.extend_from_slice(key.as_bytes());
+        Self(Uuid::new_v5(&Self::NAMESPACE, &name))
+    }
+}
+
+impl SessionId {
+    /// The namespace of sessions that calls become (UUIDv5).
+    const OF_CALLS: Uuid = Uuid::from_u128(0x5b0e_44d7_9c12_5f6a_b3a8_60d1_e72c_5e55);
+
+    /// The session that a call becomes, if its client's settings say so.
+    pub fn of_call(client: ClientId, call: CallId) -> Self {
+        let name = [*client.0.as_bytes(), *call.0.as_bytes()].concat();
+        Self(Uuid::new_v5(&Self::OF_CALLS, &name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_calls_are_told_apart_by_client_key_and_line() {
+        let (client, other) = (ClientId::generate(), ClientId::generate());
+        let id = CallId::derived(client, "1/k", None);
+        assert_eq!(id, CallId::derived(client, "1/k", None));
+        assert_ne!(id, CallId::derived(other, "1/k", None));
+        assert_ne!(id, CallId::derived(client, "k", Some(1)));
+        assert_ne!(CallId::derived(client, "k", Some(1)), CallId::derived(client, "k", Some(2)));
+        assert_ne!(SessionId::of_call(client, id), SessionId::of_call(other, id));
+    }
 
     #[test]
     fn derived_ids_are_stable_and_told_apart() {

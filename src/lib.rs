@@ -15,6 +15,8 @@
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
 //! - [`auth`]: access tokens, passwords, API keys
+//! - [`calls`]: the call record: its fields, what is wrong with one, what it counts
+//! - [`rollups`]: counts and latency sketches of calls, as pure code
 //! - [`policy`]: what may be done with a session's recordings and text
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
@@ -34,6 +36,7 @@
 pub mod audio;
 pub mod auth;
 pub mod bus;
+pub mod calls;
 pub mod client;
 pub mod config;
 pub mod db;
@@ -47,6 +50,7 @@ pub mod lifecycle;
 pub mod media;
 pub mod policy;
 pub mod providers;
+pub mod rollups;
 pub mod server;
 pub mod session;
 pub mod telemetry;

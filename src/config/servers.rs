@@ -58,6 +58,7 @@ pub struct Passwords {
     pub storage: Option<SecretString>,
     pub transcription: Option<SecretString>,
     pub analysis: Option<SecretString>,
+    pub analytics: Option<SecretString>,
     pub maintenance: Option<SecretString>,
 }
 
@@ -113,6 +114,7 @@ impl Provisioning {
                 storage: env.optional_secret("DATABASE_PASSWORD_STORAGE"),
                 transcription: env.optional_secret("DATABASE_PASSWORD_TRANSCRIPTION"),
                 analysis: env.optional_secret("DATABASE_PASSWORD_ANALYSIS"),
+                analytics: env.optional_secret("DATABASE_PASSWORD_ANALYTICS"),
                 maintenance: env.optional_secret("DATABASE_PASSWORD_MAINTENANCE"),
             },
         })

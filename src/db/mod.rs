@@ -9,6 +9,7 @@
 pub mod analyses;
 pub mod api_keys;
 pub mod audit;
+pub mod calls;
 pub mod clients;
 pub mod clinics;
 pub mod customers;
@@ -25,6 +26,7 @@ pub mod policies;
 pub mod provision;
 pub mod recordings;
 pub mod retention;
+pub mod rollups;
 pub mod sessions;
 pub mod sign_ins;
 pub mod throttles;
@@ -91,6 +93,7 @@ pub enum WorkerRole {
     Storage,
     Transcription,
     Analysis,
+    Analytics,
     Maintenance,
 }
 
@@ -100,6 +103,7 @@ impl WorkerRole {
             Self::Storage => "aftercall_storage",
             Self::Transcription => "aftercall_transcription",
             Self::Analysis => "aftercall_analysis",
+            Self::Analytics => "aftercall_analytics",
             Self::Maintenance => "aftercall_maintenance",
         }
     }

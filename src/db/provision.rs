@@ -16,6 +16,7 @@ pub enum Process {
     Storage,
     Transcription,
     Analysis,
+    Analytics,
     Maintenance,
 }
 
@@ -31,11 +32,12 @@ pub enum ProvisionError {
 }
 
 impl Process {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ingress,
         Self::Storage,
         Self::Transcription,
         Self::Analysis,
+        Self::Analytics,
         Self::Maintenance,
     ];
 
@@ -46,6 +48,7 @@ impl Process {
             Self::Storage => "aftercall_storage_login",
             Self::Transcription => "aftercall_transcription_login",
             Self::Analysis => "aftercall_analysis_login",
+            Self::Analytics => "aftercall_analytics_login",
             Self::Maintenance => "aftercall_maintenance_login",
         }
     }
@@ -57,6 +60,7 @@ impl Process {
             Self::Storage => "aftercall_storage",
             Self::Transcription => "aftercall_transcription",
             Self::Analysis => "aftercall_analysis",
+            Self::Analytics => "aftercall_analytics",
             Self::Maintenance => "aftercall_maintenance",
         }
     }

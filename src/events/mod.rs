@@ -13,6 +13,7 @@
 //! To add a fact: a file here, a line in `facts!` (`fact.rs`) in flow order, a frozen example, and its
 //! meaning for the status of a session in `src/session.rs`.
 
+pub mod calls_ended;
 mod envelope;
 mod fact;
 

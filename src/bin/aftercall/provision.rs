@@ -55,6 +55,7 @@ fn logins(passwords: Passwords) -> Vec<(Process, SecretString)> {
         storage,
         transcription,
         analysis,
+        analytics,
         maintenance,
     } = passwords;
     [
@@ -62,6 +63,7 @@ fn logins(passwords: Passwords) -> Vec<(Process, SecretString)> {
         (Process::Storage, storage),
         (Process::Transcription, transcription),
         (Process::Analysis, analysis),
+        (Process::Analytics, analytics),
         (Process::Maintenance, maintenance),
     ]
     .into_iter()

@@ -82,6 +82,7 @@ fn chosen(passwords: Passwords) -> anyhow::Result<Vec<(Process, SecretString)>> 
         storage,
         transcription,
         analysis,
+        analytics,
         maintenance,
     } = passwords;
     [
@@ -89,6 +90,7 @@ fn chosen(passwords: Passwords) -> anyhow::Result<Vec<(Process, SecretString)>> 
         (Process::Storage, "STORAGE", storage),
         (Process::Transcription, "TRANSCRIPTION", transcription),
         (Process::Analysis, "ANALYSIS", analysis),
+        (Process::Analytics, "ANALYTICS", analytics),
         (Process::Maintenance, "MAINTENANCE", maintenance),
     ]
     .into_iter()
@@ -112,6 +114,7 @@ mod tests {
             storage: password(),
             transcription: password(),
             analysis: password(),
+            analytics: password(),
             maintenance: password(),
         };
         assert_eq!(chosen(all.clone()).unwrap().len(), Process::ALL.len());

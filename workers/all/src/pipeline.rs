@@ -37,6 +37,7 @@ impl Pipeline {
         let transcription =
             aftercall_transcription::Config::read(&environment(Process::Transcription))?;
         let analysis = aftercall_analysis::Config::read(&environment(Process::Analysis))?;
+        let analytics = aftercall_analytics::Config::read(&environment(Process::Analytics))?;
         let maintenance = aftercall_maintenance::Config::read(&environment(Process::Maintenance))?;
 
         let shutdown = Shutdown::new();
@@ -50,6 +51,7 @@ impl Pipeline {
             stop(),
         ));
         running.spawn(aftercall_analysis::start(analysis, metrics(), stop()));
+        running.spawn(aftercall_analytics::start(analytics, metrics(), stop()));
         running.spawn(aftercall_maintenance::start(maintenance, metrics(), stop()));
         Ok(Self { shutdown, running })
     }

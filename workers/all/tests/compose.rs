@@ -128,6 +128,7 @@ fn every_process_reads_its_settings() {
     aftercall_storage::Config::read(&env("storage")).expect("storage");
     aftercall_transcription::Config::read(&env("transcription")).expect("transcription");
     aftercall_analysis::Config::read(&env("analysis")).expect("analysis");
+    aftercall_analytics::Config::read(&env("analytics")).expect("analytics");
     aftercall_maintenance::Config::read(&env("maintenance")).expect("maintenance");
 }
 
@@ -151,6 +152,7 @@ fn provisioning_makes_every_login_that_is_used() {
             passwords.transcription,
         ),
         (Process::Analysis, "analysis", passwords.analysis),
+        (Process::Analytics, "analytics", passwords.analytics),
         (Process::Maintenance, "maintenance", passwords.maintenance),
     ];
     for (process, name, password) in of {

@@ -34,6 +34,7 @@ impl Program {
             Process::Storage => "storage",
             Process::Transcription => "transcription",
             Process::Analysis => "analysis",
+            Process::Analytics => "analytics",
             Process::Maintenance => "maintenance",
         }
     }

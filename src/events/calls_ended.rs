@@ -1,0 +1,151 @@
+//! `calls.ended`: a frame of calls that ended, one a line.
+//!
+//! The one fact that carries text: a call travels as its agent sent it. A message holds as many calls
+//! as were waiting, because an fsync is paid a message. Its envelope is that of any event; each line
+//! says whose call it is and holds the agent's bytes, with a space in place of each line break between
+//! tokens.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{DecodeError, Envelope};
+use crate::ids::{AccountId, CallId, ClientId, EventId};
+
+/// The stream's subject of new frames.
+pub const SUBJECT: &str = "calls.ended";
+const TYPE: &str = "calls.ended";
+const VERSION: u16 = 1;
+/// What the fields before the agent's bytes take, and the end of the line.
+const PREFIX_BYTES: usize = 288;
+
+/// One line of a frame.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CallLine<'a> {
+    /// The agent's id of the call, or the one that it was given.
+    pub id: CallId,
+    pub client_id: ClientId,
+    pub account_id: AccountId,
+    pub received_at: Timestamp,
+    /// As [W3C Trace Context](https://www.w3.org/TR/trace-context/) has it.
+    pub traceparent: Option<&'a str>,
+    /// The record as the agent sent it.
+    #[serde(borrow)]
+    #[schemars(with = "serde_json::Value")]
+    pub call: &'a RawValue,
+}
+
+/// Who a call is from and when it came: what a line says beside the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub id: CallId,
+    pub client_id: ClientId,
+    pub account_id: AccountId,
+    pub received_at: Timestamp,
+}
+
+impl Arrival {
+    /// The line of a record whose bytes are known to be one JSON object, without its line break.
+    pub fn line(&self, traceparent: &str, record: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut line = Vec::with_capacity(PREFIX_BYTES + record.len());
+        write!(
+            line,
+            r#"{{"id":"{}","client_id":"{}","account_id":"{}","received_at":"{}","traceparent":"{traceparent}","call":"#,
+            self.id, self.client_id, self.account_id, self.received_at,
+        )
+        .expect("memory takes everything");
+        // In JSON a line break stands between tokens only; inside text it is an escape.
+        line.extend(record.iter().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            other => *other,
+        }));
+        line.push(b'}');
+        line
+    }
+}
+
+/// The envelope of a frame that `source` publishes.
+pub fn envelope(source: &str) -> Envelope {
+    Envelope {
+        id: EventId(Uuid::now_v7()),
+        event_type: TYPE.to_owned(),
+        version: VERSION,
+        source: source.to_owned(),
+        time: Timestamp::now(),
+        traceparent: None,
+        redrive: 0,
+    }
+}
+
+/// The lines of a frame, or why it is none. A line that is no [`CallLine`] is for the reader to find.
+pub fn lines<'a>(
+    envelope: &Envelope,
+    data: &'a [u8],
+) -> Result<impl Iterator<Item = &'a [u8]>, DecodeError> {
+    if envelope.event_type != TYPE {
+        return Err(DecodeError::WrongType {
+            expected: TYPE,
+            actual: envelope.event_type.clone(),
+        });
+    }
+    if envelope.version > VERSION {
+        return Err(DecodeError::NewerVersion {
+            event_type: TYPE,
+            version: envelope.version,
+        });
+    }
+    Ok(data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+}
+
+/// Reads one line.
+pub fn read_line(line: &[u8]) -> Result<CallLine<'_>, DecodeError> {
+    serde_json::from_slice(line).map_err(|source| DecodeError::Body {
+        event_type: TYPE,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival() -> Arrival {
+        Arrival {
+            id: CallId(Uuid::from_u128(1)),
+            client_id: ClientId(Uuid::from_u128(2)),
+            account_id: AccountId(Uuid::from_u128(3)),
+            received_at: "2026-11-21T10:00:00.123456789Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let record = b"{\n  \"client_id\": \"x\",\r\n \"notes\": \"a\\nb \xc3\xa4\"}";
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let line = arrival().line(traceparent, record);
+        assert!(line.len() < PREFIX_BYTES + record.len(), "{}", line.len() - record.len());
+        let frame = [&line[..], b"\n", &line].concat();
+        let envelope = envelope("aftercall/ingress");
+        let read: Vec<_> = lines(&envelope, &frame).unwrap().collect();
+        assert_eq!(read.len(), 2);
+        let call = read_line(read[1]).unwrap();
+        assert_eq!((call.id, call.client_id), (arrival().id, arrival().client_id));
+        assert_eq!(call.received_at, arrival().received_at);
+        assert_eq!(call.traceparent, Some(traceparent));
+        assert_eq!(call.call.get(), "{   \"client_id\": \"x\",   \"notes\": \"a\\nb ä\"}");
+    }
+
+    #[test]
+    fn another_type_and_a_newer_version_are_told() {
+        let mut newer = envelope("x");
+        newer.version = VERSION + 1;
+        assert!(matches!(lines(&newer, b"").err(), Some(DecodeError::NewerVersion { .. })));
+        let mut other = envelope("x");
+        "session.created".clone_into(&mut other.event_type);
+        assert!(matches!(lines(&other, b"").err(), Some(DecodeError::WrongType { .. })));
+        assert!(read_line(b"{}").is_err());
+    }
+}
