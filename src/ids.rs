@@ -145,8 +145,14 @@ mod tests {
         assert_eq!(id, CallId::derived(client, "1/k", None));
         assert_ne!(id, CallId::derived(other, "1/k", None));
         assert_ne!(id, CallId::derived(client, "k", Some(1)));
-        assert_ne!(CallId::derived(client, "k", Some(1)), CallId::derived(client, "k", Some(2)));
-        assert_ne!(SessionId::of_call(client, id), SessionId::of_call(other, id));
+        assert_ne!(
+            CallId::derived(client, "k", Some(1)),
+            CallId::derived(client, "k", Some(2))
+        );
+        assert_ne!(
+            SessionId::of_call(client, id),
+            SessionId::of_call(other, id)
+        );
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::bus::{DEAD, EVENTS};
+    use crate::bus::{CALLS, DEAD, EVENTS, subjects};
 
     /// Every key of a file with its value, as far as it arrives in the parsed configuration.
     fn assert_round_trip<T: Serialize + DeserializeOwned>(folder: &str) {
@@ -112,7 +112,7 @@ mod tests {
         let streams = declared().streams;
         assert_eq!(
             streams.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
-            [DEAD, EVENTS]
+            [CALLS, DEAD, EVENTS]
         );
         for stream in streams {
             assert_eq!(stream.retention, RetentionPolicy::Limits);
@@ -150,7 +150,9 @@ mod tests {
                 "the file is called so"
             );
             assert_eq!(config.ack_policy, AckPolicy::Explicit, "{name}");
-            assert_eq!(config.ack_wait, Duration::from_secs(30), "{name}");
+            // A batch of frames takes a fraction of a second, a message of EVENTS may take minutes.
+            let ack_wait_s = if consumer.stream_name == CALLS { 5 } else { 30 };
+            assert_eq!(config.ack_wait, Duration::from_secs(ack_wait_s), "{name}");
             assert_eq!(
                 config.max_deliver, -1,
                 "{name}: past a limit a message vanishes"
@@ -161,11 +163,13 @@ mod tests {
             );
             assert_eq!(config.deliver_policy, DeliverPolicy::All, "{name}");
             assert!(config.max_ack_pending > 0, "{name}");
-            let redrives = format!("redrive.events.{name}.>");
-            let redriven = config.filter_subjects.contains(&redrives);
+            let first = config.filter_subjects.first().cloned().unwrap_or_default();
+            let mut redrives = subjects::redrive(&name, &first);
+            redrives.truncate(redrives.len() - first.len());
+            let redriven = config.filter_subjects.contains(&format!("{redrives}>"));
             assert_eq!(
                 redriven,
-                consumer.stream_name == EVENTS,
+                consumer.stream_name != DEAD,
                 "{name}: a redrive reaches it"
             );
         }

@@ -10,6 +10,7 @@
 mod connection;
 mod declared;
 mod erase;
+mod frames;
 mod provision;
 mod readiness;
 pub mod subjects;
@@ -18,11 +19,14 @@ pub use async_nats::HeaderMap;
 pub use connection::{Bus, BusError, Published};
 pub use declared::{Declared, DeclaredConsumer, declared};
 pub use erase::{Extent, Stored};
+pub use frames::{FrameError, FrameHeaders, Frames, Receipt};
 pub use provision::{Parameters, Provisioned};
 pub use readiness::Readiness;
 
 /// The stream of facts.
 pub const EVENTS: &str = "EVENTS";
+/// The stream of call records, in frames.
+pub const CALLS: &str = "CALLS";
 /// The stream of what handlers gave up on.
 pub const DEAD: &str = "DEAD";
 

@@ -8,18 +8,19 @@ pub fn dead(handler: &str, subject: &str) -> String {
     format!("dead.{handler}.{}", original(subject))
 }
 
-/// `redrive.events.<handler>.<original subject>`
+/// `redrive.<stream>.<handler>.<original subject>`, with `events` or `calls` for the stream: the first
+/// word of the original subject.
 pub fn redrive(handler: &str, subject: &str) -> String {
-    format!("redrive.events.{handler}.{}", original(subject))
+    let original = original(subject);
+    let stream = original.split('.').next().unwrap_or_default();
+    let stream = if stream == "calls" { stream } else { "events" };
+    format!("redrive.{stream}.{handler}.{original}")
 }
 
 /// The subject that a fact was first published on, whether `subject` is that, a redrive or a dead
 /// letter.
 pub fn original(subject: &str) -> &str {
-    let behind_handler = subject
-        .strip_prefix("redrive.events.")
-        .or_else(|| subject.strip_prefix("dead."));
-    match behind_handler.and_then(|rest| rest.split_once('.')) {
+    match behind_prefix(subject).and_then(|rest| rest.split_once('.')) {
         Some((_handler, original)) => original,
         None => subject,
     }
@@ -27,12 +28,16 @@ pub fn original(subject: &str) -> &str {
 
 /// The handler that a dead letter or a redrive names.
 pub fn handler(subject: &str) -> Option<&str> {
-    let behind_prefix = subject
-        .strip_prefix("redrive.events.")
-        .or_else(|| subject.strip_prefix("dead."))?;
-    behind_prefix
+    behind_prefix(subject)?
         .split_once('.')
         .map(|(handler, _original)| handler)
+}
+
+/// `<handler>.<original subject>` of a dead letter or a redrive.
+fn behind_prefix(subject: &str) -> Option<&str> {
+    ["redrive.events.", "redrive.calls.", "dead."]
+        .iter()
+        .find_map(|prefix| subject.strip_prefix(prefix))
 }
 
 /// Filters for everything in the stream EVENTS that ends with `last`: facts, and redrives of them.
@@ -72,6 +77,15 @@ mod tests {
             [Some("store-recording"); 2]
         );
         assert_eq!(handler(fact), None);
+    }
+
+    #[test]
+    fn a_frame_of_calls_goes_back_to_its_own_stream() {
+        let redriven = redrive("fold-calls", "dead.fold-calls.calls.ended");
+        assert_eq!(redriven, "redrive.calls.fold-calls.calls.ended");
+        assert_eq!(original(&redriven), "calls.ended");
+        assert_eq!(handler(&redriven), Some("fold-calls"));
+        assert_eq!(redrive("fold-calls", &redriven), redriven);
     }
 
     #[test]

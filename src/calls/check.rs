@@ -95,7 +95,9 @@ fn strange_escapes(bytes: &[u8]) -> Option<FieldFault> {
         return None;
     }
     match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) => with_nul(&value, "").map(|field| FieldFault::of(field, "must not contain U+0000")),
+        Ok(value) => {
+            with_nul(&value, "").map(|field| FieldFault::of(field, "must not contain U+0000"))
+        }
         Err(_) => Some(FieldFault::of("body", "has half of a surrogate pair")),
     }
 }
@@ -150,13 +152,19 @@ impl Faults {
         if let Some(url) = &record.recording_url {
             self.url(url);
         }
-        if record.metadata.is_some_and(|metadata| !metadata.get().starts_with('{')) {
+        if record
+            .metadata
+            .is_some_and(|metadata| !metadata.get().starts_with('{'))
+        {
             self.fault("metadata", "is not a JSON object");
         }
     }
 
     fn times(&mut self, record: &CallRecord<'_>, now: Timestamp) {
-        let given = [("started_at", record.started_at), ("ended_at", record.ended_at)];
+        let given = [
+            ("started_at", record.started_at),
+            ("ended_at", record.ended_at),
+        ];
         for (field, at) in given {
             let Some(at) = at else { continue };
             if at.duration_since(now) > CLOCK_SKEW {
@@ -187,7 +195,10 @@ impl Faults {
         bounded("llm_latency_ms", turn.llm_latency_ms, MAX_LATENCY_MS);
         bounded("tts_latency_ms", turn.tts_latency_ms, MAX_LATENCY_MS);
         if turn.speaker.chars().count() > 100 {
-            self.fault(&format!("transcript.{i}.speaker"), "is longer than 100 characters");
+            self.fault(
+                &format!("transcript.{i}.speaker"),
+                "is longer than 100 characters",
+            );
         }
     }
 
@@ -206,7 +217,11 @@ impl Faults {
         self.items("tools", tools.len());
         for (i, tool) in tools.iter().enumerate() {
             self.length(&format!("tools.{i}.name"), Some(&tool.name), 200);
-            self.within(&format!("tools.{i}.duration_ms"), tool.duration_ms, MAX_DURATION_MS);
+            self.within(
+                &format!("tools.{i}.duration_ms"),
+                tool.duration_ms,
+                MAX_DURATION_MS,
+            );
         }
         let costs = record.costs.as_deref().unwrap_or_default();
         self.items("costs", costs.len());
@@ -224,7 +239,9 @@ impl Faults {
     fn url(&mut self, url: &Text<'_>) {
         if url.len() > 2_048 {
             self.fault("recording_url", "is longer than 2048 characters");
-        } else if !reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.has_host()) {
+        } else if !reqwest::Url::parse(url)
+            .is_ok_and(|url| url.scheme() == "https" && url.has_host())
+        {
             self.fault("recording_url", "is no https address");
         }
     }
@@ -307,7 +324,10 @@ mod tests {
         })
         .to_string();
         let record = check(text.as_bytes(), now()).unwrap();
-        assert!(matches!(record.caller_name, Some(Text(std::borrow::Cow::Borrowed("Ada")))));
+        assert!(matches!(
+            record.caller_name,
+            Some(Text(std::borrow::Cow::Borrowed("Ada")))
+        ));
         let Some(Transcript::Turns(turns)) = &record.transcript else {
             panic!("{record:?}");
         };
@@ -317,7 +337,10 @@ mod tests {
 
     #[test]
     fn null_is_absent() {
-        assert_eq!(faults(&json!({ "id": null, "transcript": null, "metadata": null, "tools": null })), [""; 0]);
+        assert_eq!(
+            faults(&json!({ "id": null, "transcript": null, "metadata": null, "tools": null })),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -327,21 +350,42 @@ mod tests {
             (json!({ "duration_seconds": 604_801 }), "duration_seconds"),
             (json!({ "stt_latency_ms": "fast" }), "stt_latency_ms"),
             (json!({ "llm_latency_ms": 3_600_001 }), "llm_latency_ms"),
-            (json!({ "started_at": "2026-11-21T10:05:01Z" }), "started_at"),
+            (
+                json!({ "started_at": "2026-11-21T10:05:01Z" }),
+                "started_at",
+            ),
             (json!({ "started_at": "yesterday" }), "started_at"),
             (json!({ "ended_at": "1999-12-31T23:59:59Z" }), "ended_at"),
             (json!({ "direction": "up" }), "direction"),
             (json!({ "ended_reason": "hung_up" }), "ended_reason"),
             (json!({ "transcript": 7 }), "transcript"),
-            (json!({ "transcript": [{ "speaker": "a", "text": "b", "start_ms": -1 }] }), "transcript.0.start_ms"),
-            (json!({ "tools": [{ "name": "x".repeat(201) }] }), "tools.0.name"),
-            (json!({ "costs": [{ "kind": "x", "amount_micros": -1 }] }), "costs.0.amount_micros"),
-            (json!({ "recording_url": "file:///etc/passwd" }), "recording_url"),
-            (json!({ "recording_url": "http://example.org/a.wav" }), "recording_url"),
+            (
+                json!({ "transcript": [{ "speaker": "a", "text": "b", "start_ms": -1 }] }),
+                "transcript.0.start_ms",
+            ),
+            (
+                json!({ "tools": [{ "name": "x".repeat(201) }] }),
+                "tools.0.name",
+            ),
+            (
+                json!({ "costs": [{ "kind": "x", "amount_micros": -1 }] }),
+                "costs.0.amount_micros",
+            ),
+            (
+                json!({ "recording_url": "file:///etc/passwd" }),
+                "recording_url",
+            ),
+            (
+                json!({ "recording_url": "http://example.org/a.wav" }),
+                "recording_url",
+            ),
             (json!({ "caller_name": "x".repeat(201) }), "caller_name"),
             (json!({ "metadata": [] }), "metadata"),
             (json!({ "notes": "a\u{0}b" }), "notes"),
-            (json!({ "metadata": { "deep": ["\u{0}"] } }), "metadata.deep.0"),
+            (
+                json!({ "metadata": { "deep": ["\u{0}"] } }),
+                "metadata.deep.0",
+            ),
             (json!({ "success": "yes" }), "success"),
             (json!({ "id": "7" }), "id"),
         ] {
@@ -349,7 +393,8 @@ mod tests {
         }
         let both = json!({ "duration_seconds": -1, "tts_latency_ms": -1 });
         assert_eq!(faults(&both), ["duration_seconds", "tts_latency_ms"]);
-        let backwards = json!({ "started_at": "2026-11-21T09:00:01Z", "ended_at": "2026-11-21T09:00:00Z" });
+        let backwards =
+            json!({ "started_at": "2026-11-21T09:00:01Z", "ended_at": "2026-11-21T09:00:00Z" });
         assert_eq!(faults(&backwards), ["ended_at"]);
     }
 
@@ -358,18 +403,26 @@ mod tests {
         for bytes in [&b""[..], b"{", b"[]", b"null", b"\xff", b"{}", b"{} {}"] {
             assert_eq!(of(bytes), ["body"], "{bytes:?}");
         }
-        let message = |fields: Value| check(fields.to_string().as_bytes(), now()).unwrap_err()[0].clone();
+        let message =
+            |fields: Value| check(fields.to_string().as_bytes(), now()).unwrap_err()[0].clone();
         let unknown = message(json!({ "client_id": CLIENT, "cleint": 1 }));
-        assert!(unknown.message.contains("unknown field `cleint`"), "{unknown:?}");
+        assert!(
+            unknown.message.contains("unknown field `cleint`"),
+            "{unknown:?}"
+        );
         let outbound = message(json!({ "to_number": "+15550100" }));
-        assert!(outbound.message.contains("/telephony/outbound"), "{outbound:?}");
+        assert!(
+            outbound.message.contains("/telephony/outbound"),
+            "{outbound:?}"
+        );
         let twice = format!(r#"{{"client_id":"{CLIENT}","client_id":"{CLIENT}"}}"#);
         assert_eq!(of(twice.as_bytes()), ["body"]);
     }
 
     #[test]
     fn escapes_are_told_from_what_only_looks_like_them() {
-        let with = |text: &str| format!(r#"{{"client_id":"{CLIENT}","metadata":{{"a":"{text}"}}}}"#);
+        let with =
+            |text: &str| format!(r#"{{"client_id":"{CLIENT}","metadata":{{"a":"{text}"}}}}"#);
         assert_eq!(of(with(r"\\u0000").as_bytes()), [""; 0]);
         assert_eq!(of(with(r"\ud83d\ude00").as_bytes()), [""; 0]);
         assert_eq!(of(with(r"\u0000").as_bytes()), ["metadata.a"]);

@@ -46,13 +46,18 @@ impl CallRecord<'_> {
     pub fn given_sentiment(&self) -> Option<Sentiment> {
         let text = self.sentiment.as_ref()?.trim();
         let known = Sentiment::ALL.iter();
-        let word = known.copied().find(|word| word.as_str().eq_ignore_ascii_case(text));
+        let word = known
+            .copied()
+            .find(|word| word.as_str().eq_ignore_ascii_case(text));
         Some(word.unwrap_or(Sentiment::Unknown))
     }
 
     /// Whole milliseconds: as given, else from start to end.
     fn duration_ms(&self) -> Option<i64> {
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be within a week")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be within a week"
+        )]
         let given = self.duration_seconds.map(|s| (s * 1_000.0).round() as i64);
         given.or_else(|| {
             let span = self.ended_at?.duration_since(self.started_at?);
@@ -67,9 +72,15 @@ impl CallRecord<'_> {
             _ => &[],
         };
         Latencies {
-            stt_ms: self.stt_latency_ms.or_else(|| mean(turns, |turn| turn.stt_latency_ms)),
-            llm_ms: self.llm_latency_ms.or_else(|| mean(turns, |turn| turn.llm_latency_ms)),
-            tts_ms: self.tts_latency_ms.or_else(|| mean(turns, |turn| turn.tts_latency_ms)),
+            stt_ms: self
+                .stt_latency_ms
+                .or_else(|| mean(turns, |turn| turn.stt_latency_ms)),
+            llm_ms: self
+                .llm_latency_ms
+                .or_else(|| mean(turns, |turn| turn.llm_latency_ms)),
+            tts_ms: self
+                .tts_latency_ms
+                .or_else(|| mean(turns, |turn| turn.tts_latency_ms)),
         }
     }
 }

@@ -12,6 +12,4 @@ mod record;
 
 pub use check::{FieldFault, MAX_RECORD_BYTES, check};
 pub use counted::SentimentBy;
-pub use record::{
-    Agent, CallRecord, Cost, Direction, Text, Tool, Transcript, Transfer, Turn,
-};
+pub use record::{Agent, CallRecord, Cost, Direction, Text, Tool, Transcript, Transfer, Turn};

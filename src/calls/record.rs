@@ -15,7 +15,7 @@ use crate::rollups::EndedReason;
 ///
 /// It borrows from the bytes that it was read from. Unknown fields are refused at the top and ignored
 /// below; either way the bytes are kept as they came.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallRecord<'a> {
     pub client_id: ClientId,
@@ -33,6 +33,7 @@ pub struct CallRecord<'a> {
     pub llm_latency_ms: Option<f64>,
     pub tts_latency_ms: Option<f64>,
     #[serde(borrow)]
+    #[schema(inline)]
     pub transcript: Option<Transcript<'a>>,
     /// `positive`, `neutral`, `negative` or `mixed` in any case; other text counts as unknown.
     #[serde(borrow)]
@@ -57,12 +58,14 @@ pub struct CallRecord<'a> {
     pub notes: Option<Text<'a>>,
     /// Any JSON object.
     #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<&'a RawValue>,
 }
 
 /// Text that is borrowed where it has no escapes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl Deref for Text<'_> {
@@ -93,15 +96,18 @@ impl Direction {
 }
 
 /// What was said: one text, or turns.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a text, or an array of turns {speaker, text}")]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a text, or an array of turns {speaker, text}"
+)]
 pub enum Transcript<'a> {
     Text(#[serde(borrow)] Text<'a>),
     Turns(#[serde(borrow)] Vec<Turn<'a>>),
 }
 
 /// What one speaker said without a break.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Turn<'a> {
     #[serde(borrow)]
     pub speaker: Text<'a>,
@@ -116,7 +122,7 @@ pub struct Turn<'a> {
 }
 
 /// Where a call was passed on to.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Transfer<'a> {
     #[serde(borrow)]
     pub to: Option<Text<'a>>,
@@ -125,7 +131,7 @@ pub struct Transfer<'a> {
 }
 
 /// A tool that the agent used.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Tool<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
@@ -134,7 +140,7 @@ pub struct Tool<'a> {
 }
 
 /// Which agent spoke.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Agent<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
@@ -147,7 +153,7 @@ pub struct Agent<'a> {
 }
 
 /// What a part of the call cost.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Cost<'a> {
     #[serde(borrow)]
     pub kind: Text<'a>,

@@ -60,6 +60,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PORT", "8000"),
     ("PUBLIC_URL", ""),
     ("RATE_LIMIT_ADDRESS_PER_MINUTE", "6000"),
+    ("RATE_LIMIT_CALLS_PER_MINUTE", "0"),
     ("RATE_LIMIT_KEY_PER_MINUTE", "6000"),
     ("RATE_LIMIT_USER_PER_MINUTE", "1200"),
     ("RECONCILE_AFTER_SECONDS", "900"),

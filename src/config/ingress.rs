@@ -41,6 +41,8 @@ pub struct RateLimits {
     pub address_per_minute: u32,
     pub user_per_minute: u32,
     pub key_per_minute: u32,
+    /// Requests of a user or a key that bring calls.
+    pub calls_per_minute: u32,
 }
 
 /// How sessions behave.
@@ -85,6 +87,7 @@ impl RateLimits {
             address_per_minute: env.parsed("RATE_LIMIT_ADDRESS_PER_MINUTE", expected)?,
             user_per_minute: env.parsed("RATE_LIMIT_USER_PER_MINUTE", expected)?,
             key_per_minute: env.parsed("RATE_LIMIT_KEY_PER_MINUTE", expected)?,
+            calls_per_minute: env.parsed("RATE_LIMIT_CALLS_PER_MINUTE", expected)?,
         })
     }
 }

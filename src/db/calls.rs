@@ -123,7 +123,10 @@ pub async fn insert(
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.account_id, row.id, row.client_id)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.account_id, row.id, row.client_id))
+        .collect())
 }
 
 /// Notes calls that were there before: the message that carried them, and their body where it is

@@ -50,7 +50,7 @@ const NOBODY: &str = "28000";
 const NOT_THEIR_ACCOUNT: &str = "P0002";
 
 /// On whose behalf a transaction runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// A signed-in person.
     User(SignedIn),
@@ -66,7 +66,7 @@ pub enum Principal {
 }
 
 /// A signed-in person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignedIn {
     pub user_id: UserId,
     /// What a logout ends. Without it the person acts until deactivated.
@@ -88,7 +88,7 @@ pub struct Acting {
 }
 
 /// The database role of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkerRole {
     Storage,
     Transcription,

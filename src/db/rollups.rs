@@ -32,7 +32,9 @@ pub async fn lock_days(
 ) -> Result<(), sqlx::Error> {
     let mut days: Vec<i32> = times
         .into_iter()
-        .map(|at| i32::try_from(at.as_second().div_euclid(DAY_S)).expect("days of ten thousand years"))
+        .map(|at| {
+            i32::try_from(at.as_second().div_euclid(DAY_S)).expect("days of ten thousand years")
+        })
         .collect();
     days.sort_unstable();
     days.dedup();
@@ -188,11 +190,14 @@ async fn add_hours(
     for (kept, delta) in kept.iter().zip(hours.values()) {
         let kept = [&kept.stt, &kept.llm, &kept.tts, &kept.total];
         for ((column, kept), delta) in columns.iter_mut().zip(kept).zip(delta.all()) {
-            let mut sketch = Sketch::decode(kept).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let mut sketch =
+                Sketch::decode(kept).map_err(|error| sqlx::Error::Decode(error.into()))?;
             sketch.merge(delta);
             column.push(sketch.encode());
         }
-        emptied |= columns.iter().all(|column| column.last().is_some_and(Vec::is_empty));
+        emptied |= columns
+            .iter()
+            .all(|column| column.last().is_some_and(Vec::is_empty));
     }
     let [stt, llm, tts, total] = columns;
     sqlx::query!(

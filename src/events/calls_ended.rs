@@ -97,7 +97,9 @@ pub fn lines<'a>(
             version: envelope.version,
         });
     }
-    Ok(data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+    Ok(data
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty()))
 }
 
 /// Reads one line.
@@ -126,26 +128,42 @@ mod tests {
         let record = b"{\n  \"client_id\": \"x\",\r\n \"notes\": \"a\\nb \xc3\xa4\"}";
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let line = arrival().line(traceparent, record);
-        assert!(line.len() < PREFIX_BYTES + record.len(), "{}", line.len() - record.len());
+        assert!(
+            line.len() < PREFIX_BYTES + record.len(),
+            "{}",
+            line.len() - record.len()
+        );
         let frame = [&line[..], b"\n", &line].concat();
         let envelope = envelope("aftercall/ingress");
         let read: Vec<_> = lines(&envelope, &frame).unwrap().collect();
         assert_eq!(read.len(), 2);
         let call = read_line(read[1]).unwrap();
-        assert_eq!((call.id, call.client_id), (arrival().id, arrival().client_id));
+        assert_eq!(
+            (call.id, call.client_id),
+            (arrival().id, arrival().client_id)
+        );
         assert_eq!(call.received_at, arrival().received_at);
         assert_eq!(call.traceparent, Some(traceparent));
-        assert_eq!(call.call.get(), "{   \"client_id\": \"x\",   \"notes\": \"a\\nb ä\"}");
+        assert_eq!(
+            call.call.get(),
+            "{   \"client_id\": \"x\",   \"notes\": \"a\\nb ä\"}"
+        );
     }
 
     #[test]
     fn another_type_and_a_newer_version_are_told() {
         let mut newer = envelope("x");
         newer.version = VERSION + 1;
-        assert!(matches!(lines(&newer, b"").err(), Some(DecodeError::NewerVersion { .. })));
+        assert!(matches!(
+            lines(&newer, b"").err(),
+            Some(DecodeError::NewerVersion { .. })
+        ));
         let mut other = envelope("x");
         "session.created".clone_into(&mut other.event_type);
-        assert!(matches!(lines(&other, b"").err(), Some(DecodeError::WrongType { .. })));
+        assert!(matches!(
+            lines(&other, b"").err(),
+            Some(DecodeError::WrongType { .. })
+        ));
         assert!(read_line(b"{}").is_err());
     }
 }

@@ -120,7 +120,7 @@ impl Caller {
         sign_in: Option<SignInId>,
         expires_at: Option<Timestamp>,
     ) -> Result<Self, ApiError> {
-        if !is_unlimited(&parts.extensions) {
+        if !is_unlimited(&parts.method, &parts.extensions) {
             state.limits.check_user(user_id)?;
         }
         let account = picked_account(parts)?;

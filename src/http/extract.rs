@@ -117,7 +117,8 @@ async fn read(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
         })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body is said to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

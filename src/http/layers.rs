@@ -30,6 +30,7 @@ use tracing::Instrument as _;
 use super::extract::MAX_JSON_BYTES;
 use super::limits::{Limits, is_unlimited};
 use super::problem::ApiError;
+use super::scopes::without_prefix;
 use super::{AppState, client_address, security_headers};
 use crate::config;
 use crate::telemetry::TraceContext;
@@ -39,9 +40,15 @@ const DURATION: &str = "aftercall_http_request_duration_seconds";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Routes that move audio or events for as long as it takes. They bound their bodies themselves.
-const STREAMING: [&str; 3] = ["/upload-recording", "/audio", "/events"];
-/// Routes that probes ask every few seconds; their log lines are for debugging.
-const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
+const STREAMING: [&str; 4] = ["/upload-recording", "/audio", "/events", "/calls/batch"];
+/// Routes that probes ask every few seconds, and agents thousands of times a second; their log lines are
+/// for debugging.
+const QUIET: [(&str, &str); 4] = [
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/metrics"),
+    ("POST", "/calls"),
+];
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_hours(1);
 
@@ -106,7 +113,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| {
-        if PROBES.contains(&path.as_str()) {
+        if QUIET.contains(&(method, without_prefix(&path))) {
             tracing::debug!(status, duration_ms, "answered");
         } else {
             tracing::info!(status, duration_ms, "answered");
@@ -130,7 +137,7 @@ async fn admit(
     let Some(address) = client_address::identify(&mut request, &trusted) else {
         return ApiError::Internal(anyhow::anyhow!("request without a peer")).into_response();
     };
-    if !is_unlimited(request.extensions())
+    if !is_unlimited(request.method(), request.extensions())
         && let Err(refusal) = limits.check_address(address)
     {
         return refusal.into_response();

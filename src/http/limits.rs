@@ -12,18 +12,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
-use axum::http::Extensions;
+use axum::http::{Extensions, Method};
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio_util::sync::CancellationToken;
 
 use super::client_address::ClientAddress;
 use super::problem::ApiError;
+use super::scopes::without_prefix;
 use crate::config;
+use crate::db::Principal;
 use crate::ids::{ApiKeyId, UserId};
 
-/// Routes without limits: probes, which come from a few addresses for ever.
-pub const UNLIMITED: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// Probes, which come from a few addresses for ever.
+pub const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// What agents send of calls, without its prefix; it has a limit of its own.
+const CALLS: [&str; 2] = ["/calls", "/calls/batch"];
 /// How often idle clients are forgotten. Until then each takes about a hundred bytes.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
@@ -32,6 +36,7 @@ pub struct Limits {
     addresses: Limit<IpAddr>,
     users: Limit<UserId>,
     keys: Limit<ApiKeyId>,
+    calls: Limit<Principal>,
 }
 
 impl Limits {
@@ -40,6 +45,7 @@ impl Limits {
             addresses: Limit::per_minute(config.address_per_minute),
             users: Limit::per_minute(config.user_per_minute),
             keys: Limit::per_minute(config.key_per_minute),
+            calls: Limit::per_minute(config.calls_per_minute),
         }
     }
 
@@ -58,6 +64,11 @@ impl Limits {
         self.keys.check(&id)
     }
 
+    /// Counts a request of a user or a key that brings calls.
+    pub fn check_calls(&self, principal: Principal) -> Result<(), ApiError> {
+        self.calls.check(&principal)
+    }
+
     /// Forgets idle clients every few seconds until the stop.
     pub async fn forget_idle(self: Arc<Self>, stop: CancellationToken) {
         while tokio::time::timeout(FORGET_EVERY, stop.cancelled())
@@ -67,14 +78,16 @@ impl Limits {
             self.addresses.forget_idle();
             self.users.forget_idle();
             self.keys.forget_idle();
+            self.calls.forget_idle();
         }
     }
 }
 
-/// Whether the route of a request has no limits.
-pub fn is_unlimited(extensions: &Extensions) -> bool {
+/// Whether the route of a request has none of the limits of addresses, users and keys.
+pub fn is_unlimited(method: &Method, extensions: &Extensions) -> bool {
     let path = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    path.is_some_and(|path| UNLIMITED.contains(&path))
+    let path = path.unwrap_or_default();
+    PROBES.contains(&path) || method == Method::POST && CALLS.contains(&without_prefix(path))
 }
 
 /// One limit, or none.
@@ -122,6 +135,7 @@ mod tests {
             address_per_minute: per_minute,
             user_per_minute: per_minute,
             key_per_minute: per_minute,
+            calls_per_minute: per_minute,
         })
     }
 

@@ -13,6 +13,7 @@ mod audit;
 mod audit_log;
 mod auth;
 pub mod caller;
+mod calls;
 mod client_address;
 mod client_bodies;
 mod clients;
@@ -38,6 +39,7 @@ mod policies;
 pub mod problem;
 mod ranges;
 mod recordings;
+mod remembered;
 mod retry;
 mod scopes;
 mod security_headers;
@@ -106,6 +108,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(analysis::get))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::get, clients::update, clients::delete))
+        .routes(routes!(calls::create))
+        .routes(routes!(calls::create_many))
 }
 
 /// What has no prefix.

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::limits::UNLIMITED;
+use super::limits::PROBES;
 use super::problem::{FieldError, Problem};
 use super::scopes;
 use crate::config;
@@ -130,7 +130,7 @@ fn add_errors(operation: &mut Operation, path: &str) {
         expected.push(("401", "No credential, or one that is not valid"));
         expected.push(("403", "The credential does not allow this"));
     }
-    if !UNLIMITED.contains(&path) {
+    if !PROBES.contains(&path) {
         expected.push((
             "429",
             "Too many requests; `Retry-After` says when to come back",

@@ -17,6 +17,8 @@ use crate::providers::oidc::OidcError;
 
 /// Seconds after which a caller may try again when something of ours is down.
 const RETRY_AFTER_S: u32 = 5;
+/// The queue of calls moves as fast as the disk syncs.
+const QUEUE_RETRY_AFTER_S: u32 = 1;
 
 /// `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -114,6 +116,9 @@ pub enum ApiError {
     /// 503: too many passwords wait to be hashed.
     #[error("too many people are signing in at the moment; try again shortly")]
     Busy,
+    /// 503: too many calls wait to be stored.
+    #[error("too many calls wait to be stored; try again shortly, with the same id")]
+    QueueFull,
     /// 503: something that is needed is down.
     #[error("a service that is needed does not answer; try again shortly")]
     Unavailable(#[source] anyhow::Error),
@@ -180,12 +185,13 @@ impl ApiError {
             Self::TooManyRequests { .. } | Self::TooManyAttempts { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::QueueFull | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn code(&self) -> &'static str {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::BadRequest { code, .. }
             | Self::Forbidden { code, .. }
@@ -206,6 +212,7 @@ impl ApiError {
             Self::TooManyRequests { .. } => "rate_limited",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::Busy => "busy",
+            Self::QueueFull => "queue_full",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -223,6 +230,17 @@ impl ApiError {
             }
             _ => error.into(),
         }
+    }
+
+    /// The error in a sentence, with the fields that are wrong.
+    pub fn detail(&self) -> String {
+        let Self::Invalid(errors) = self else {
+            return self.to_string();
+        };
+        let fields = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message));
+        fields.collect::<Vec<_>>().join("; ")
     }
 
     fn log(&self) {
@@ -310,6 +328,7 @@ impl IntoResponse for ApiError {
             Self::TooManyRequests { retry_after_s } | Self::TooManyAttempts { retry_after_s } => {
                 Some((header::RETRY_AFTER, retry_after_s.to_string()))
             }
+            Self::QueueFull => Some((header::RETRY_AFTER, QUEUE_RETRY_AFTER_S.to_string())),
             Self::Busy | Self::Unavailable(_) => {
                 Some((header::RETRY_AFTER, RETRY_AFTER_S.to_string()))
             }

@@ -68,19 +68,26 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("GET", "/clients/{id}", Scope::Read),
     ("PUT", "/clients/{id}", Scope::WriteClients),
     ("DELETE", "/clients/{id}", Scope::WriteClients),
+    ("POST", "/calls", Scope::WriteCalls),
+    ("POST", "/calls/batch", Scope::WriteCalls),
 ];
 
 /// The scope that a key needs for a route, with or without its prefix; none where it is for people only.
 pub fn needed(method: &str, path: &str) -> Option<Scope> {
     let method = if method == "HEAD" { "GET" } else { method };
-    let path = ["/api/v1", "/api"]
-        .iter()
-        .find_map(|prefix| path.strip_prefix(prefix))
-        .unwrap_or(path);
+    let path = without_prefix(path);
     let row = OPEN
         .iter()
         .find(|(of, open, _)| *of == method && *open == path);
     row.map(|(_, _, scope)| *scope)
+}
+
+/// A route as the table names it.
+pub fn without_prefix(path: &str) -> &str {
+    ["/api/v1", "/api"]
+        .iter()
+        .find_map(|prefix| path.strip_prefix(prefix))
+        .unwrap_or(path)
 }
 
 /// Refuses with 403 what a key with these scopes, bound to this client, may not ask for.

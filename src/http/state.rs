@@ -4,17 +4,20 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::anonymous::Anonymous;
 use super::api_keys::KnownKeys;
+use super::calls::{self, ClientsOfCallers};
 use super::limits::Limits;
 use super::oidc::Providers;
 use super::wakes::Wakes;
 use crate::auth::{Passwords, SecretKey, Tokens};
-use crate::bus::Bus;
+use crate::bus::{Bus, Frames};
 use crate::config::{self, ConfigError, Env};
 use crate::db::Db;
+use crate::events::calls_ended;
 use crate::lifecycle::Shutdown;
 use crate::providers::object_store::ObjectStore;
 use crate::telemetry::PrometheusHandle;
@@ -47,6 +50,8 @@ pub struct Shared {
     pub anonymous: Anonymous,
     pub limits: Arc<Limits>,
     pub keys: KnownKeys,
+    pub clients: ClientsOfCallers,
+    pub frames: Frames,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
@@ -116,6 +121,11 @@ pub async fn start(
     let keys = KnownKeys::new();
     let uses = keys.uses.clone();
     tasks.spawn(uses.write_until(db.clone(), shutdown.soft().clone()));
+    // Requests that run at the stop still store their calls.
+    let served = CancellationToken::new();
+    let (frames, publishing) =
+        Frames::start(&bus, calls_ended::SUBJECT, calls::frame_headers, &served);
+    tasks.spawn(publishing);
     let state = AppState(Arc::new(Shared {
         config,
         db,
@@ -126,6 +136,8 @@ pub async fn start(
         anonymous: Anonymous::default(),
         limits,
         keys,
+        clients: ClientsOfCallers::new(),
+        frames,
         tasks,
         wakes,
         metrics,
@@ -138,6 +150,7 @@ pub async fn start(
         &shutdown,
     )
     .await?;
+    served.cancel();
     state.tasks.close();
     state.tasks.wait().await;
     state.keys.uses.write(&state.db).await;

@@ -229,7 +229,9 @@ mod tests {
     #[test]
     fn quantiles_of_three_distributions_are_within_the_error() {
         let mut state = 7;
-        let flat: Vec<f64> = (0..5_000).map(|_| 1.0 + 4_999.0 * uniform(&mut state)).collect();
+        let flat: Vec<f64> = (0..5_000)
+            .map(|_| 1.0 + 4_999.0 * uniform(&mut state))
+            .collect();
         assert_close(&flat);
         let exponential: Vec<f64> = (0..5_000)
             .map(|_| 1.0 - 400.0 * (1.0 - uniform(&mut state)).ln())

@@ -1,28 +1,23 @@
 //! A request with a key: whose it is, and whether it may.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use jiff::Timestamp;
-use moka::future::Cache;
 
 use super::uses::Uses;
 use crate::auth::{API_KEY_PREFIX, PresentedKey};
 use crate::db::api_keys::{self, Credential};
-use crate::db::{Db, Principal, is_unreachable};
+use crate::db::{Db, Principal};
 use crate::http::AppState;
 use crate::http::caller::bearer;
+use crate::http::client_address::ClientAddress;
 use crate::http::limits::is_unlimited;
 use crate::http::problem::ApiError;
+use crate::http::remembered::Remembered;
 use crate::http::scopes;
 use crate::ids::{AccountId, ApiKeyId, UserId};
-
-/// Revocation is seen everywhere within 5 s; this leaves two for the look-up.
-const REMEMBERED: Duration = Duration::from_secs(3);
-/// Keys that a process remembers, ids that nobody has included; those that are asked for often stay.
-const MAX_REMEMBERED: u64 = 10_000;
 
 /// A key that may act, on a route that it may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +32,7 @@ pub struct KeyCaller {
 /// What this process knows of keys, so that requests need not ask Postgres one by one.
 #[derive(Clone)]
 pub struct KnownKeys {
-    credentials: Cache<ApiKeyId, Option<Arc<Credential>>>,
+    credentials: Remembered<ApiKeyId, Option<Arc<Credential>>>,
     pub uses: Uses,
 }
 
@@ -59,13 +54,21 @@ pub async fn authenticate(
     let key = PresentedKey::parse(text, state.config.auth.environment);
     let key = key.ok_or(ApiError::Unauthorized)?;
     let now = Timestamp::now();
+    let is_unlimited = is_unlimited(&parts.method, &parts.extensions);
+    // What is not known costs a look-up, whatever the route.
+    if is_unlimited
+        && !state.keys.knows(key.id)
+        && let Some(address) = ClientAddress::in_extensions(&parts.extensions)
+    {
+        state.limits.check_address(address)?;
+    }
     let credential = state.keys.find(&state.db, key.id).await?;
     let credential = credential
         .filter(|known| key.matches(&state.auth.secret_key, &known.secret_hash))
         .filter(|known| known.expires_at.is_none_or(|at| at > now))
         .ok_or(ApiError::Unauthorized)?;
     state.keys.uses.note(key.id, now);
-    if !is_unlimited(&parts.extensions) {
+    if !is_unlimited {
         state.limits.check_key(key.id)?;
     }
     scopes::check(parts, &credential.scopes, credential.client_id)?;
@@ -80,30 +83,24 @@ pub async fn authenticate(
 impl KnownKeys {
     pub fn new() -> Self {
         Self {
-            credentials: Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
-                .time_to_live(REMEMBERED)
-                .build(),
+            credentials: Remembered::new(),
             uses: Uses::default(),
         }
     }
 
-    /// The key with this id, as it was at most [`REMEMBERED`] ago. Requests that ask for one at the
-    /// same time share a look-up.
+    /// The key with this id, as it was seconds ago.
     async fn find(&self, db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, ApiError> {
-        let found = self.credentials.try_get_with(id, look_up(db, id)).await;
-        found.map_err(|error: Arc<sqlx::Error>| {
-            if is_unreachable(&error) {
-                ApiError::Unavailable(error.into())
-            } else {
-                ApiError::Internal(error.into())
-            }
-        })
+        self.credentials.get(id, look_up(db, id)).await
+    }
+
+    /// Whether [`Self::find`] needs no look-up.
+    fn knows(&self, id: ApiKeyId) -> bool {
+        self.credentials.has(id)
     }
 
     /// Looks a key up again when it is next used.
     pub async fn forget(&self, id: ApiKeyId) {
-        self.credentials.invalidate(&id).await;
+        self.credentials.forget(id).await;
     }
 }
 
