@@ -40,6 +40,11 @@ fn behind_prefix(subject: &str) -> Option<&str> {
         .find_map(|prefix| subject.strip_prefix(prefix))
 }
 
+/// `wake.analytics.<account id>`: plain NATS, no stream.
+pub fn wake_analytics(account: uuid::Uuid) -> String {
+    format!("wake.analytics.{account}")
+}
+
 /// Filters for everything in the stream EVENTS that ends with `last`: facts, and redrives of them.
 pub fn events_ending_with(last: &str) -> [String; 2] {
     [

@@ -15,6 +15,8 @@ pub struct Letter {
     pub stream: String,
     pub stream_created_at: Timestamp,
     pub stream_sequence: i64,
+    /// Which record of a frame, from 1; 0 is the message as a whole.
+    pub line: i32,
     /// [`Class`](crate::worker::Class) in words.
     pub class: String,
     /// For operators; what people read is in the failure fact.
@@ -57,6 +59,7 @@ struct Row {
     stream: String,
     stream_created_at: jiff_sqlx::Timestamp,
     stream_sequence: i64,
+    line: i32,
     class: String,
     reason: String,
     attempts: i32,
@@ -78,8 +81,8 @@ pub async fn file(tx: &mut Tx, letter: &Letter) -> Result<bool, sqlx::Error> {
     let inserted = sqlx::query!(
         "insert into dead_letters
             (id, handler, stream, stream_created_at, stream_sequence, class, reason, attempts,
-             trace_id, subject, event_id, event_type, session_id, redrive, headers, data, died_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             trace_id, subject, event_id, event_type, session_id, redrive, headers, data, died_at, line)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         on conflict on constraint dead_letters_message_unique do nothing",
         DeadLetterId::generate().0,
         letter.handler,
@@ -98,6 +101,7 @@ pub async fn file(tx: &mut Tx, letter: &Letter) -> Result<bool, sqlx::Error> {
         letter.headers,
         letter.data,
         letter.died_at.to_sqlx() as _,
+        letter.line,
     )
     .execute(&mut **tx)
     .await?;
@@ -113,7 +117,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id: DeadLetterId", handler, stream,
-            stream_created_at as "stream_created_at: _", stream_sequence, class, reason, attempts, trace_id,
+            stream_created_at as "stream_created_at: _", stream_sequence, line, class, reason, attempts, trace_id,
             subject, event_id as "event_id: EventId", event_type,
             session_id as "session_id: SessionId", redrive, headers, data,
             died_at as "died_at: _", filed_at as "filed_at: _", redriven_at as "redriven_at: _"
@@ -134,7 +138,7 @@ pub async fn get(tx: &mut Tx, id: DeadLetterId) -> Result<Option<Filed>, sqlx::E
     let row = sqlx::query_as!(
         Row,
         r#"select id as "id: DeadLetterId", handler, stream,
-            stream_created_at as "stream_created_at: _", stream_sequence, class, reason, attempts, trace_id,
+            stream_created_at as "stream_created_at: _", stream_sequence, line, class, reason, attempts, trace_id,
             subject, event_id as "event_id: EventId", event_type,
             session_id as "session_id: SessionId", redrive, headers, data,
             died_at as "died_at: _", filed_at as "filed_at: _", redriven_at as "redriven_at: _"
@@ -174,6 +178,7 @@ impl From<Row> for Filed {
                 stream: row.stream,
                 stream_created_at: row.stream_created_at.to_jiff(),
                 stream_sequence: row.stream_sequence,
+                line: row.line,
                 class: row.class,
                 reason: row.reason,
                 attempts: row.attempts,

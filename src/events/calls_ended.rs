@@ -16,7 +16,8 @@ use crate::ids::{AccountId, CallId, ClientId, EventId};
 
 /// The stream's subject of new frames.
 pub const SUBJECT: &str = "calls.ended";
-const TYPE: &str = "calls.ended";
+/// What the envelope calls a frame.
+pub const TYPE: &str = "calls.ended";
 const VERSION: u16 = 1;
 /// What the fields before the agent's bytes take, and the end of the line.
 const PREFIX_BYTES: usize = 288;
@@ -80,11 +81,8 @@ pub fn envelope(source: &str) -> Envelope {
     }
 }
 
-/// The lines of a frame, or why it is none. A line that is no [`CallLine`] is for the reader to find.
-pub fn lines<'a>(
-    envelope: &Envelope,
-    data: &'a [u8],
-) -> Result<impl Iterator<Item = &'a [u8]>, DecodeError> {
+/// Whether a message with this envelope is a frame that this program can read.
+pub fn check_envelope(envelope: &Envelope) -> Result<(), DecodeError> {
     if envelope.event_type != TYPE {
         return Err(DecodeError::WrongType {
             expected: TYPE,
@@ -97,9 +95,13 @@ pub fn lines<'a>(
             version: envelope.version,
         });
     }
-    Ok(data
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty()))
+    Ok(())
+}
+
+/// The lines of a frame. One that is no [`CallLine`] is for the reader to find.
+pub fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
 }
 
 /// Reads one line.
@@ -134,8 +136,8 @@ mod tests {
             line.len() - record.len()
         );
         let frame = [&line[..], b"\n", &line].concat();
-        let envelope = envelope("aftercall/ingress");
-        let read: Vec<_> = lines(&envelope, &frame).unwrap().collect();
+        check_envelope(&envelope("aftercall/ingress")).unwrap();
+        let read: Vec<_> = lines(&frame).collect();
         assert_eq!(read.len(), 2);
         let call = read_line(read[1]).unwrap();
         assert_eq!(
@@ -155,14 +157,14 @@ mod tests {
         let mut newer = envelope("x");
         newer.version = VERSION + 1;
         assert!(matches!(
-            lines(&newer, b"").err(),
-            Some(DecodeError::NewerVersion { .. })
+            check_envelope(&newer),
+            Err(DecodeError::NewerVersion { .. })
         ));
         let mut other = envelope("x");
         "session.created".clone_into(&mut other.event_type);
         assert!(matches!(
-            lines(&other, b"").err(),
-            Some(DecodeError::WrongType { .. })
+            check_envelope(&other),
+            Err(DecodeError::WrongType { .. })
         ));
         assert!(read_line(b"{}").is_err());
     }

@@ -137,6 +137,7 @@ async fn begin(harness: &Harness, seeded: Seeded, role: WorkerRole) -> (Tx, Lock
     let process = match role {
         WorkerRole::Storage => Process::Storage,
         WorkerRole::Transcription => Process::Transcription,
+        WorkerRole::Analytics => Process::Analytics,
         WorkerRole::Analysis => Process::Analysis,
         WorkerRole::Maintenance => Process::Maintenance,
     };

@@ -24,8 +24,9 @@ const STREAM_CREATED: &str = "aftercall-stream-created";
 const SEQUENCE: &str = "aftercall-sequence";
 const TRACE_ID: &str = "aftercall-trace-id";
 const DIED_AT: &str = "aftercall-died-at";
+const LINE: &str = "aftercall-line";
 /// What giving up adds to the headers of a message.
-const ADDED: [&str; 9] = [
+const ADDED: [&str; 10] = [
     HANDLER,
     CLASS,
     REASON,
@@ -35,6 +36,7 @@ const ADDED: [&str; 9] = [
     SEQUENCE,
     TRACE_ID,
     DIED_AT,
+    LINE,
 ];
 /// The header that [`Envelope`](crate::events::Envelope) reads as `redrive`.
 const REDRIVE: &str = "aftercall-redrive";
@@ -51,6 +53,8 @@ pub(super) struct Death<'a> {
     pub(super) stream: &'static str,
     pub(super) stream_created: Timestamp,
     pub(super) stream_sequence: i64,
+    /// Which record of the message, from 1, where only that one is given up; 0 is the message.
+    pub(super) line: i32,
     pub(super) trace: TraceContext,
 }
 
@@ -59,7 +63,10 @@ impl Death<'_> {
     pub(super) async fn publish(&self, bus: &Bus, message: &Received<'_>) -> Result<(), BusError> {
         let subject = subjects::dead(self.handler, message.subject);
         // Not the id of the message, which the server may remember from when it was published.
-        let id = format!("{}:{}", self.handler, self.stream_sequence);
+        let mut id = format!("{}:{}", self.handler, self.stream_sequence);
+        if self.line > 0 {
+            id = format!("{id}:{}", self.line);
+        }
         bus.publish(
             &subject,
             self.headers(message),
@@ -82,6 +89,7 @@ impl Death<'_> {
             self.stream_sequence.to_string(),
             self.trace.trace_id(),
             Timestamp::now().to_string(),
+            self.line.to_string(),
         ];
         headers.extend(ADDED.map(str::to_owned).into_iter().zip(added));
         headers
@@ -110,6 +118,9 @@ impl Incoming for Letter {
             stream_sequence: header(SEQUENCE)
                 .and_then(|value| value.parse().ok())
                 .unwrap_or(message.stream_sequence),
+            line: header(LINE)
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(0),
             class: header(CLASS)
                 .unwrap_or(Class::Undecodable.as_str())
                 .to_owned(),
@@ -257,6 +268,7 @@ mod tests {
             stream: bus::EVENTS,
             stream_created: "2026-11-01T10:00:00Z".parse().expect("a time"),
             stream_sequence: 42,
+            line: 0,
             trace: TraceContext::start(),
         }
     }

@@ -65,6 +65,13 @@ impl Delivery {
         self.answer(AckKind::Ack).await;
     }
 
+    /// Done, without waiting for the broker's answer: for what costs little when it comes again.
+    pub(super) async fn ack_unconfirmed(self) {
+        if let Err(error) = self.message.ack().await {
+            tracing::debug!(%error, "acknowledgement was not sent");
+        }
+    }
+
     /// Back to the broker, to be delivered again after `delay`.
     pub(super) async fn nak(self, delay: Duration) {
         let delay = (!delay.is_zero()).then_some(delay);

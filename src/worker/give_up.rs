@@ -50,6 +50,7 @@ impl<H: Handler> Settling<H> {
             stream: stream_of::<H>(),
             stream_created: self.ledger.key.stream_created_at,
             stream_sequence: self.delivery.stream_sequence,
+            line: 0,
             trace: self.trace,
         };
         match self.bury(fact, &death).await {

@@ -1,6 +1,7 @@
 //! The runtime that all workers share: pulls messages, runs handlers, settles what came of it.
 //!
-//! [`Handler`] is what a worker writes, [`Worker`] is what its `main` starts. For each message:
+//! [`Handler`], or [`BatchHandler`] for frames, is what a worker writes, [`Worker`] is what its `main`
+//! starts. For each message:
 //! **commit** (the handler's own transaction), **publish** (the facts it returned), **acknowledge**.
 //! What a process that dies in between leaves is delivered again, and "already done" returns the same
 //! facts. [`verdict`] decides what becomes of a message that fails.
@@ -12,6 +13,8 @@
 //! is stored.
 
 mod attempt;
+mod batch;
+mod batch_runner;
 mod context;
 mod dead_letter;
 mod delivery;
@@ -25,8 +28,10 @@ mod metrics;
 mod process;
 mod runner;
 mod settle;
+mod source;
 pub mod verdict;
 
+pub use batch::{BatchHandler, CallFrame, Frame, Refused};
 pub use context::Context;
 pub use dead_letter::{Redrive, redrive_message};
 pub use dependencies::Probe;

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
+use super::batch::BatchHandler;
+use super::batch_runner::BatchRunner;
 use super::dependencies::{Dependencies, Probe};
 use super::handler::Handler;
 use super::health::Health;
@@ -115,6 +117,20 @@ impl Worker {
         });
         self.consumers.push(Arc::clone(&state));
         let runner = Runner::new(handler, Arc::clone(&self.shared), state);
+        self.runners
+            .push(Box::new(move |shutdown| runner.run(shutdown).boxed()));
+        self
+    }
+
+    /// Adds a handler of frames, likewise.
+    #[must_use]
+    pub fn batch_handler<B: BatchHandler>(mut self, handler: B) -> Self {
+        let state = Arc::new(ConsumerState {
+            handler: B::NAME,
+            open: AtomicBool::new(false),
+        });
+        self.consumers.push(Arc::clone(&state));
+        let runner = BatchRunner::new(handler, Arc::clone(&self.shared), state);
         self.runners
             .push(Box::new(move |shutdown| runner.run(shutdown).boxed()));
         self

@@ -208,6 +208,7 @@ fn as_value(filed: &Filed) -> Value {
         "stream": letter.stream,
         "stream_created_at": letter.stream_created_at,
         "stream_sequence": letter.stream_sequence,
+        "line": letter.line,
         "headers": letter.headers,
         "data": data,
     })
@@ -230,6 +231,7 @@ mod tests {
                 stream: "EVENTS".to_owned(),
                 stream_created_at: at("2026-11-20T08:00:00Z"),
                 stream_sequence: 42,
+                line: 0,
                 class: "rejected".to_owned(),
                 reason: "the file \u{1b}[2Jis damaged".to_owned(),
                 attempts: 1,

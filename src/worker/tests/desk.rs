@@ -110,6 +110,7 @@ async fn the_desk_is_paged_and_files_a_letter_once() {
         stream: "EVENTS".to_owned(),
         stream_created_at: "2026-11-21T10:00:00Z".parse().expect("a time"),
         stream_sequence: sequence,
+        line: 0,
         class: "undecodable".to_owned(),
         reason: "body is not a recording.uploaded".to_owned(),
         attempts: 1,

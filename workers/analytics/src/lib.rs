@@ -2,11 +2,16 @@
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
-//! | `fold-calls` | frames of `calls.ended` | nothing | `calls`, `call_rollups`, `call_latencies` | nothing |
+//! | [`FoldCalls`] | frames of `calls.ended` | nothing | `calls`, `call_rollups`, `call_latencies` | nothing |
 //!
 //! Not here: what is counted (`aftercall::rollups`), and how a dashboard reads it.
 //!
 //! Invariant: a call is counted in the transaction that keeps it, and only when that one inserted it.
+
+mod fold_calls;
+mod wake;
+
+pub use fold_calls::FoldCalls;
 
 use aftercall::bus::Bus;
 use aftercall::config::{self, ConfigError, Env};
@@ -44,11 +49,12 @@ pub async fn start(
     Worker::new(Settings {
         name: "analytics",
         role: WorkerRole::Analytics,
-        bus,
+        bus: bus.clone(),
         db: db.clone(),
         probes: Vec::new(),
         concurrency: config.worker.concurrency,
     })
+    .batch_handler(FoldCalls::new(db, bus))
     .serve(config.worker.address, metrics, shutdown)
     .await
 }

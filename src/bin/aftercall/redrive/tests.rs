@@ -21,6 +21,7 @@ fn letter<E: Event>(fact: &E, handler: &str) -> Letter {
         stream: "EVENTS".to_owned(),
         stream_created_at: "2026-11-21T10:00:00Z".parse().unwrap(),
         stream_sequence: 7,
+        line: 0,
         class: "rejected".to_owned(),
         reason: "it is broken".to_owned(),
         attempts: 1,
