@@ -171,7 +171,7 @@ fn configuration(dir: &Path, ports: NatsPorts) -> String {
          port: {client}\n\
          http: \"127.0.0.1:{monitor}\"\n\
          ports_file_dir: {ports_dir}\n\
-         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n"
+         jetstream {{\n  store_dir: {store}\n  max_file_store: 64GB\n  sync_interval: always\n}}\n"
     )
 }
 

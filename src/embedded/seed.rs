@@ -1,22 +1,26 @@
 //! Rows that a test begins with, written through the same functions and roles as in production.
 
+use jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::harness::Harness;
 use crate::db::provision::Process;
 use crate::db::recordings::{Probed, Upload};
 use crate::db::timeline::LockedSession;
 use crate::db::{
-    Principal, WorkerRole, analyses, policies, recordings, sessions, timeline, transcriptions,
-    transcripts, users,
+    Principal, WorkerRole, analyses, clients, policies, recordings, sessions, timeline,
+    transcriptions, transcripts, users,
 };
 use crate::documents::transcript::{Turn, speaker_of_channel};
+use crate::events::calls_ended::{self, Arrival};
 use crate::events::{
     AnalysisRequested, Event, Fact, Message, RecordingStored, RecordingTranscribed,
     RecordingUploaded, SessionCreated, TranscriptCompleted, TranscriptionRequested,
 };
-use crate::ids::{AccountId, RecordingId, SessionId, UserId};
+use crate::ids::{AccountId, CallId, ClientId, RecordingId, SessionId, UserId};
 use crate::policy::{Consent, Policy};
+use crate::telemetry::TraceContext;
 
 /// A user with a session.
 #[derive(Clone, Copy, Debug)]
@@ -286,4 +290,74 @@ fn turns(requested: &TranscriptionRequested, lines: &[&str]) -> Vec<Turn> {
         }
     };
     (0..).zip(lines).map(turn).collect()
+}
+
+/// A user with a client of their account.
+#[derive(Clone, Copy, Debug)]
+pub struct SeededClient {
+    pub user_id: UserId,
+    pub account_id: AccountId,
+    pub client_id: ClientId,
+}
+
+/// Makes a user and a client of theirs.
+pub async fn client(harness: &Harness) -> SeededClient {
+    let user_id = UserId::generate();
+    let (account_id, email) = (AccountId::generate(), format!("{user_id}@example.org"));
+    let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
+    let hash = SecretString::from("none");
+    users::register(&mut tx, user_id, account_id, &email, "Test", &hash)
+        .await
+        .expect("a user");
+    tx.commit().await.expect("commit");
+    let client_id = another_client(harness, user_id).await;
+    SeededClient {
+        user_id,
+        account_id,
+        client_id,
+    }
+}
+
+/// Makes one more client of a user's account.
+pub async fn another_client(harness: &Harness, user_id: UserId) -> ClientId {
+    let client_id = ClientId::generate();
+    let principal = Principal::user(user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let draft = clients::Draft {
+        name: "Practice".to_owned(),
+        phone_number: None,
+        profession: None,
+        voice_id: None,
+        voice_name: None,
+        system_prompt: None,
+        is_active: true,
+    };
+    clients::insert(&mut tx, client_id, &draft)
+        .await
+        .expect("a client");
+    tx.commit().await.expect("commit");
+    client_id
+}
+
+/// A call of a client, as the ingress writes it into a frame.
+pub fn call_line(client: SeededClient, id: CallId, record: &Value) -> Vec<u8> {
+    let arrival = Arrival {
+        id,
+        client_id: client.client_id,
+        account_id: client.account_id,
+        received_at: Timestamp::now(),
+    };
+    let trace = TraceContext::start().to_string();
+    arrival.line(&trace, record.to_string().as_bytes())
+}
+
+/// Publishes a frame of such lines under a `Nats-Msg-Id` of its own.
+pub async fn frame(harness: &Harness, lines: &[Vec<u8>]) {
+    let envelope = calls_ended::envelope("aftercall/test");
+    let id = envelope.id.to_string();
+    let data = lines.join(&b'\n');
+    let published = harness
+        .bus
+        .publish(calls_ended::SUBJECT, envelope.headers(), data, &id);
+    published.await.expect("stored");
 }

@@ -25,7 +25,7 @@ use crate::ids::SessionId;
 /// neither its frame nor its batch: it is [`Refused`], and given up alone.
 ///
 /// A batch that fails is taken apart: each frame runs alone, with its failures counted as those of any
-/// message ([`Handler`]), and where that fails too, each of its records.
+/// message ([`Handler`]); one that is rejected is taken apart into its records.
 pub trait BatchHandler: Send + Sync + 'static {
     /// Verb and object, for example `fold-calls`: the name of its consumer in `nats/consumers/`.
     const NAME: &'static str;
@@ -147,48 +147,20 @@ impl<B: BatchHandler> Handler for Alone<B> {
         frame: B::Consumes,
         context: &Context,
     ) -> Result<Vec<Infallible>, Failure> {
-        let whole = match self
+        let handled = self
             .handler
             .handle(std::slice::from_ref(&frame), context)
-            .await
-        {
-            Ok(refused) => {
-                self.give_up(&refused, context).await?;
-                return Ok(Vec::new());
-            }
-            Err(failure) => failure,
-        };
+            .await;
         let records = frame.split();
-        if records.len() < 2 || !matches!(whole, Failure::Retry(_)) {
-            return Err(whole);
-        }
-        let mut refused = Vec::new();
-        let mut kept = 0;
-        for record in records {
-            match self
-                .handler
-                .handle(std::slice::from_ref(&record), context)
-                .await
-            {
-                Ok(more) => {
-                    kept += usize::from(more.is_empty());
-                    refused.extend(more);
-                }
-                Err(Failure::Retry(error)) => refused.push(Refused {
-                    stream_sequence: frame.stream_sequence(),
-                    line: record.first_line(),
-                    record: record.data().clone(),
-                    class: Class::Rejected,
-                    detail: format!("{error:#}"),
-                }),
-                Err(other) => return Err(other),
+        let refused = match handled {
+            Err(Failure::Reject { .. }) if records.len() > 1 => {
+                self.handle_each(&records, context).await?
             }
+            handled => handled?,
+        };
+        for refused in &refused {
+            self.origin.give_up(B::NAME, refused, context).await?;
         }
-        // Where none could be kept it is not the records.
-        if kept == 0 {
-            return Err(whole);
-        }
-        self.give_up(&refused, context).await?;
         Ok(Vec::new())
     }
 
@@ -198,11 +170,31 @@ impl<B: BatchHandler> Handler for Alone<B> {
 }
 
 impl<B: BatchHandler> Alone<B> {
-    async fn give_up(&self, refused: &[Refused], context: &Context) -> Result<(), BusError> {
-        for refused in refused {
-            self.origin.give_up(B::NAME, refused, context).await?;
+    /// One of the records can never be kept: finds out which.
+    async fn handle_each(
+        &self,
+        records: &[B::Consumes],
+        context: &Context,
+    ) -> Result<Vec<Refused>, Failure> {
+        let mut refused = Vec::new();
+        for record in records {
+            match self
+                .handler
+                .handle(std::slice::from_ref(record), context)
+                .await
+            {
+                Ok(more) => refused.extend(more),
+                Err(Failure::Reject { reason, source }) => refused.push(Refused {
+                    stream_sequence: record.stream_sequence(),
+                    line: record.first_line(),
+                    record: record.data().clone(),
+                    class: Class::Rejected,
+                    detail: source.map_or(reason, |error| format!("{error:#}")),
+                }),
+                Err(other) => return Err(other),
+            }
         }
-        Ok(())
+        Ok(refused)
     }
 }
 

@@ -157,8 +157,8 @@ impl<B: BatchHandler> BatchRunner<B> {
         metrics::took(B::NAME, began.elapsed());
         let refused = match handled {
             Ok(refused) => refused,
-            Err(Failure::Retry(error)) => {
-                let error = format!("{error:#}");
+            Err(failure) => {
+                let error = format!("{failure:?}");
                 tracing::warn!(
                     handler = B::NAME,
                     frames = frames.len(),
@@ -167,7 +167,6 @@ impl<B: BatchHandler> BatchRunner<B> {
                 );
                 return self.settle_each(deliveries, source, shutdown).await;
             }
-            Err(_) => return self.settle_each(deliveries, source, shutdown).await,
         };
         for refused in &refused {
             let of = |delivery: &&Delivery| delivery.stream_sequence == refused.stream_sequence;

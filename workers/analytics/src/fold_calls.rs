@@ -42,23 +42,36 @@ impl BatchHandler for FoldCalls {
         let Some(stream_created) = frames.first().map(CallFrame::stream_created) else {
             return Ok(refused);
         };
-        let mut tx = self
-            .db
-            .begin(Principal::Worker(WorkerRole::Analytics))
-            .await?;
+        let role = Principal::Worker(WorkerRole::Analytics);
+        let mut tx = self.db.begin(role).await?;
         let owners = read
             .iter()
             .map(|read| (read.line.account_id, read.line.client_id));
         let clients = calls::clients(&mut tx, &owners.collect()).await?;
         let (arrived, of_nobody) = arrivals(&read, &clients);
         refused.extend(of_nobody);
-        let counted = fold(&mut tx, stream_created, &arrived).await?;
+        let counted = fold(&mut tx, stream_created, &arrived)
+            .await
+            .map_err(failure)?;
         tx.commit().await?;
         for account in counted {
             wake(&self.bus, account).await;
         }
         Ok(refused)
     }
+}
+
+/// What Postgres will never take is rejected; anything else may work later.
+fn failure(error: sqlx::Error) -> Failure {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    // Data exceptions and violated constraints.
+    let is_data = code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"));
+    if is_data {
+        return Failure::reject_because(FoldCalls::GAVE_UP, error);
+    }
+    error.into()
 }
 
 /// A line that is a call.
