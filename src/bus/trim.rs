@@ -38,9 +38,7 @@ impl Bus {
         let (config, state) = (&of.cached_info().config, &of.cached_info().state);
         Ok(Fill {
             bytes: state.bytes,
-            max_bytes: u64::try_from(config.max_bytes)
-                .ok()
-                .filter(|max| *max > 0),
+            max_bytes: u64::try_from(config.max_bytes).ok().filter(|max| *max > 0),
             first_sequence: state.first_sequence,
             last_sequence: state.last_sequence,
         })

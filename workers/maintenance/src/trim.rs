@@ -68,14 +68,23 @@ pub async fn trim_stream(db: &Db, bus: &Bus, stream: &str, now: Timestamp) -> an
     }
     if below <= fill.first_sequence {
         if kept.is_zero() {
-            tracing::warn!(stream, behind = consumed.slowest, "fills up with what is not consumed");
+            tracing::warn!(
+                stream,
+                behind = consumed.slowest,
+                "fills up with what is not consumed"
+            );
         }
         return Ok(0);
     }
     let trimmed = bus.purge_below(stream, below).await?;
     tx.commit().await?;
     counter!(TRIMMED, "stream" => stream.to_owned()).increment(trimmed);
-    tracing::info!(stream, messages = trimmed, kept_s = kept.as_secs(), "trimmed");
+    tracing::info!(
+        stream,
+        messages = trimmed,
+        kept_s = kept.as_secs(),
+        "trimmed"
+    );
     Ok(trimmed)
 }
 
