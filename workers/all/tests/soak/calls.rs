@@ -20,11 +20,11 @@ const CALLS_A_FRAME: u64 = 256;
 /// The publisher of frames has two in flight.
 const IN_FLIGHT: usize = 2;
 /// The job runs every 10 s, when 30 MB/s fill a seventh of 2 GiB.
-const TRIM_EVERY: Duration = Duration::from_millis(200);
+const TRIM_EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_pass_through_a_small_stream() {
-    measure(100_000, 16 * MIB).await;
+    measure(400_000, 64 * MIB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
