@@ -84,7 +84,7 @@ impl Bus {
         })
     }
 
-    async fn stream(&self, name: &str) -> Result<Stream<()>, BusError> {
+    pub(super) async fn stream(&self, name: &str) -> Result<Stream<()>, BusError> {
         let stream = self.jetstream.get_stream_no_info(name).await;
         stream.map_err(|error| BusError::of(name, error))
     }

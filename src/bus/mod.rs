@@ -14,6 +14,7 @@ mod frames;
 mod provision;
 mod readiness;
 pub mod subjects;
+mod trim;
 
 pub use async_nats::HeaderMap;
 pub use connection::{Bus, BusError, Published};
@@ -22,6 +23,7 @@ pub use erase::{Extent, Stored};
 pub use frames::{FrameError, FrameHeaders, Frames, Receipt};
 pub use provision::{Parameters, Provisioned};
 pub use readiness::Readiness;
+pub use trim::{Consumed, Fill};
 
 /// The stream of facts.
 pub const EVENTS: &str = "EVENTS";

@@ -267,6 +267,18 @@ pub async fn destroyed(tx: &mut Tx, erasure: &Erasure) -> Result<Vec<Destroyed>,
     .await
 }
 
+/// The oldest message of a stream that an erasure has found and not destroyed yet.
+pub async fn lowest_found(tx: &mut Tx, stream: &str) -> Result<Option<u64>, sqlx::Error> {
+    let lowest = sqlx::query_scalar!(
+        "select min((place ->> 1)::bigint)
+        from erasure_sessions, jsonb_array_elements(messages) place
+        where state <> 'done' and messages <> '[]' and place ->> 0 = $1",
+        stream,
+    );
+    let lowest = lowest.fetch_one(&mut **tx).await?;
+    Ok(lowest.and_then(|sequence| u64::try_from(sequence).ok()))
+}
+
 fn words(parts: &[ErasedPart]) -> Vec<String> {
     parts.iter().map(ToString::to_string).collect()
 }

@@ -27,6 +27,7 @@ pub mod provision;
 pub mod recordings;
 pub mod retention;
 pub mod rollups;
+pub mod rollups_rebuild;
 pub mod sessions;
 pub mod sign_ins;
 pub mod throttles;
@@ -292,5 +293,7 @@ async fn act_as(
 
 #[cfg(all(test, feature = "embedded"))]
 mod catalogue_tests;
+#[cfg(all(test, feature = "embedded"))]
+mod rollups_tests;
 #[cfg(all(test, feature = "embedded"))]
 mod timeline_tests;

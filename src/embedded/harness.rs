@@ -116,6 +116,12 @@ impl Harness {
         Db::connect_lazy(&self.login_url(process), 5).expect("a pool")
     }
 
+    /// A pool that logs in as an administrator, as the command line does.
+    pub fn admin_db(&self) -> Db {
+        let url = with_database(&self.admin_url, &self.database);
+        Db::connect_lazy(&url, 5).expect("a pool")
+    }
+
     /// A transaction of a process on behalf of a principal.
     pub async fn begin(&self, process: Process, principal: Principal) -> Tx {
         self.db(process)

@@ -8,8 +8,10 @@
 
 mod counted;
 mod deltas;
+mod difference;
 mod sketch;
 
 pub use counted::{Counted, EndedReason, Latencies, Sentiment};
 pub use deltas::{Counts, Deltas, HourKey, LatencySketches, QuarterKey};
+pub use difference::{Difference, Differing};
 pub use sketch::{DecodeSketchError, RELATIVE_ERROR, Sketch};

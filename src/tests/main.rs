@@ -21,6 +21,7 @@ mod people;
 mod policy;
 mod recordings;
 mod registering_again;
+mod rollups;
 mod sessions;
 mod sign_in;
 mod stages;

@@ -15,7 +15,7 @@ use crate::support::TestIngress;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aftercall");
 
 /// The administrator's address of the test's database.
-fn admin_url(harness: &Harness) -> String {
+pub fn admin_url(harness: &Harness) -> String {
     let env = harness.env(Process::Ingress);
     let of = |name: &str| -> Url {
         let (_, value) = env.iter().find(|(known, _)| *known == name).expect(name);
@@ -27,8 +27,12 @@ fn admin_url(harness: &Harness) -> String {
 }
 
 async fn user(url: &str, args: &[&str], stdin: &str) -> Output {
+    run(url, &[&["user"], args].concat(), stdin).await
+}
+
+/// Runs the program with nothing in its environment but the administrator's address.
+pub async fn run(url: &str, args: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(PROGRAM)
-        .arg("user")
         .args(args)
         .env_clear()
         .env("DATABASE_ADMIN_URL", url)
@@ -46,7 +50,7 @@ async fn user(url: &str, args: &[&str], stdin: &str) -> Output {
 }
 
 #[track_caller]
-fn printed(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     assert_eq!(err, "");
@@ -54,7 +58,7 @@ fn printed(output: &Output) -> String {
 }
 
 #[track_caller]
-fn refused(output: &Output, code: i32, message: &str) {
+pub fn refused(output: &Output, code: i32, message: &str) {
     let err = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{err}");
     assert!(err.contains(message), "{err}");

@@ -1,9 +1,11 @@
 //! `aftercall`: the operator's command line, and an upload for anybody with a token.
 
+mod database;
 mod dead;
 mod keys;
 mod provision;
 mod redrive;
+mod rollups;
 mod table;
 mod upload;
 mod user;
@@ -46,6 +48,11 @@ enum Command {
     /// Reads DATABASE_ADMIN_URL and PASSWORD_MIN_LENGTH.
     #[command(subcommand)]
     User(user::Command),
+    /// Rebuild what dashboards show from the calls, or check it against them.
+    ///
+    /// Reads DATABASE_ADMIN_URL.
+    #[command(subcommand)]
+    Rollups(rollups::Command),
     /// Upload a recording to any server, and follow it to its transcript and analysis.
     Upload(upload::Args),
 }
@@ -59,6 +66,7 @@ async fn main() -> ExitCode {
         Command::Dead(command) => dead::run(command, &env).await,
         Command::Keys(command) => keys::run(&command, &env),
         Command::User(command) => user::run(command, &env).await,
+        Command::Rollups(command) => rollups::run(command, &env).await,
         Command::Upload(args) => upload::run(args, &env).await,
     };
     match outcome {

@@ -7,7 +7,7 @@ use aftercall::config::{Administration, Env};
 use aftercall::db::audit::{self, Entry};
 use aftercall::db::people::{self, Draft, EMAIL_TAKEN, LAST_ADMIN, NO_SUCH_CLINIC};
 use aftercall::db::users::User;
-use aftercall::db::{Db, Principal, Tx, constraint, is_not_provisioned, is_unreachable};
+use aftercall::db::{Db, Principal, Tx, constraint};
 use aftercall::ids::{AccountId, UserId};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
@@ -15,7 +15,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use crate::table;
+use crate::{database, table};
 
 /// Letters and digits of a password that is made up: 119 bits.
 const PASSWORD_CHARS: usize = 20;
@@ -166,15 +166,7 @@ fn explain(error: sqlx::Error) -> anyhow::Error {
         }
         _ => {}
     }
-    if is_unreachable(&error) {
-        return anyhow::Error::from(error)
-            .context("Postgres does not answer at DATABASE_ADMIN_URL");
-    }
-    if is_not_provisioned(&error) {
-        let advice = "the database is not provisioned; run `aftercall provision` first";
-        return anyhow::Error::from(error).context(advice);
-    }
-    error.into()
+    database::explain(error)
 }
 
 fn read_stdin() -> anyhow::Result<String> {

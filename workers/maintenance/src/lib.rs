@@ -11,6 +11,7 @@
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | [`Eraser::go_on`] | goes on with erasures, and makes their second pass |
+//! | [`trim`](trim::trim) | takes what everybody has consumed out of streams that fill up |
 //! | [`retain`] | asks for the erasure of what is older than the policy of its account allows |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `sign-ins` | forgets sign-ins and refresh tokens a week after they ended |
@@ -31,6 +32,7 @@ mod jobs;
 mod outbox;
 mod reconcile;
 mod retention;
+pub mod trim;
 pub mod uploads;
 
 pub use erase_session::EraseSession;
@@ -100,6 +102,7 @@ pub async fn start(
     let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
     let bus = Bus::connect(&config.nats, "maintenance").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
+    trim::describe_metrics();
     let tracker = TaskTracker::new();
     let turns = Arc::new(Semaphore::new(jobs::AT_ONCE));
     let eraser = Eraser::new(db.clone(), bus.clone(), store.clone());
@@ -174,6 +177,12 @@ fn jobs(
         job("erasures", 15, eraser.clone(), |eraser| async move {
             eraser.go_on(Timestamp::now()).await
         }),
+        job(
+            "trim",
+            10,
+            (db.clone(), bus.clone()),
+            |(db, bus)| async move { trim::trim(&db, &bus, Timestamp::now()).await },
+        ),
         job("retention", 900, db.clone(), |db| async move {
             retain(&db, Timestamp::now()).await
         }),

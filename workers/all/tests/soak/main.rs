@@ -4,6 +4,7 @@
 //! which prints the figures and holds them against the limits.
 
 mod big_upload;
+mod calls;
 mod figures;
 mod flac;
 mod long_call;

@@ -2,6 +2,7 @@
 
 use aftercall::bus::{DEAD, EVENTS, Extent, subjects};
 use aftercall::db::erasure_sessions::{self, Destroyed, Log, Place, Step, Work};
+use aftercall::db::jobs::{self, Messages};
 use aftercall::events::{ErasureRequested, Event};
 use aftercall::ids::EventId;
 use jiff::SignedDuration;
@@ -23,6 +24,8 @@ impl Eraser {
     pub(super) async fn destroy_messages(&self, work: &Work) -> anyhow::Result<()> {
         self.destroy_planned(work).await?;
         let session = work.session_id.to_string();
+        let mut tx = self.tx().await?;
+        jobs::hold_messages(&mut tx, Messages::Sought).await?;
         let extent = self.bus.extent(EVENTS).await?;
         let (mut places, mut found) = (Vec::new(), Vec::new());
         if work.is_whole() {
@@ -45,7 +48,6 @@ impl Eraser {
             created_at: extent.created_at,
             last_sequence: i64::try_from(extent.last_sequence)?,
         };
-        let mut tx = self.tx().await?;
         erasure_sessions::plan_messages(&mut tx, work, &places, &found, log).await?;
         tx.commit().await?;
         let planned = Work {
