@@ -21,6 +21,7 @@ pub mod oidc;
 mod ports;
 pub mod postgres;
 mod probe;
+pub mod recount;
 pub mod s3;
 pub mod secrets;
 pub mod seed;

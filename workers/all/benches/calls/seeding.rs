@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use aftercall::embedded::agent::Agent;
+use aftercall::embedded::recount;
 use aftercall::ids::ClientId;
-use aftercall::rollups::{Counted, Deltas, EndedReason, Latencies, LatencySketches, Sentiment};
+use aftercall::rollups::{Latencies, LatencySketches};
 use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx as _;
@@ -87,7 +88,7 @@ pub async fn fill(
         .execute(&mut *admin)
         .await?;
     sqlx::raw_sql("checkpoint").execute(&mut *admin).await?;
-    compare_a_day(admin, agent, first_day).await
+    compare_a_day(admin, first_day).await
 }
 
 /// The start of the first of the last days, the present one included.
@@ -149,63 +150,13 @@ async fn write_sketches(admin: &mut PgConnection, agent: &Agent) -> anyhow::Resu
     Ok(())
 }
 
-/// What the product makes of the calls of a day, beside what is there.
-async fn compare_a_day(
-    admin: &mut PgConnection,
-    agent: &Agent,
-    first_day: Timestamp,
-) -> anyhow::Result<()> {
+/// What the calls of a day contribute, beside what is there.
+async fn compare_a_day(admin: &mut PgConnection, first_day: Timestamp) -> anyhow::Result<()> {
     let next_day = first_day + SignedDuration::from_hours(24);
-    let rows = sqlx::query(
-        "select client_id, counted_at, duration_ms, success, ended_reason, sentiment, stt_ms, llm_ms, tts_ms
-        from calls where counted_at >= $1 and counted_at < $2",
-    )
-    .bind(first_day.to_sqlx())
-    .bind(next_day.to_sqlx())
-    .fetch_all(&mut *admin)
-    .await?;
-    let mut deltas = Deltas::default();
-    for row in &rows {
-        let at: jiff_sqlx::Timestamp = row.try_get("counted_at")?;
-        deltas.add(&Counted {
-            account_id: agent.account_id,
-            client_id: row.try_get("client_id")?,
-            at: at.to_jiff(),
-            duration_ms: row.try_get("duration_ms")?,
-            success: row.try_get("success")?,
-            ended_reason: Some(
-                row.try_get::<&str, _>("ended_reason")?
-                    .parse::<EndedReason>()?,
-            ),
-            sentiment: row.try_get::<&str, _>("sentiment")?.parse::<Sentiment>()?,
-            latencies: latencies(row)?,
-        });
-    }
-    ensure!(deltas.quarters.len() == 2 * 96, "every quarter is filled");
-    for ((_, client, quarter), counts) in &deltas.quarters {
-        let there: (i64, i64, i64) = sqlx::query_as(
-            "select calls, duration_ms, negative from call_rollups where client_id = $1 and quarter = $2",
-        )
-        .bind(client)
-        .bind(quarter.to_sqlx())
-        .fetch_one(&mut *admin)
-        .await?;
-        let expected = (counts.calls, counts.duration_ms, counts.sentiments[2]);
-        ensure!(
-            there == expected,
-            "{quarter}: {there:?} instead of {expected:?}"
-        );
-    }
-    for ((_, client, hour), sketches) in &deltas.hours {
-        let there: Vec<u8> = sqlx::query_scalar(
-            "select total from call_latencies where client_id = $1 and hour = $2",
-        )
-        .bind(client)
-        .bind(hour.to_sqlx())
-        .fetch_one(&mut *admin)
-        .await?;
-        ensure!(there == sketches.total.encode(), "{hour}: another sketch");
-    }
+    let recounted = recount::recounted(admin, first_day, next_day).await?;
+    let kept = recount::kept(admin, first_day, next_day).await?;
+    ensure!(kept.quarters.len() == 2 * 96, "every quarter is filled");
+    ensure!(kept == recounted, "the rollups are not those of the calls");
     Ok(())
 }
 

@@ -106,6 +106,8 @@ impl Writer {
                 arrived.push(self.arrived(call, !settings.is_active)?);
             }
         }
+        let times = arrived.iter().map(|call| call.counted.at);
+        rollups::lock_days(&mut tx, times, Hold::Shared).await?;
         let mut keys = HashSet::new();
         let (first, repeated): (Vec<_>, Vec<_>) =
             arrived.iter().partition(|call| keys.insert(call.key()));
@@ -119,8 +121,6 @@ impl Writer {
         for call in &inserted {
             deltas.add(&call.counted);
         }
-        let times = inserted.iter().map(|call| call.counted.at);
-        rollups::lock_days(&mut tx, times, Hold::Shared).await?;
         rollups::apply(&mut tx, &deltas).await?;
         tx.commit().await?;
         Ok(clients.into_keys().map(|(_, client)| client).collect())
