@@ -5,7 +5,12 @@ TOOLS  := $(CURDIR)/.local/tools/make
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ALL    := $(TARGET)/debug/aftercall-all
 CARGO  := --workspace --all-features
-BENCH  := --package aftercall --features embedded --bench logins
+# One set of features, so that what is measured is compiled once.
+BENCH  := --package aftercall --package aftercall-all --all-features
+BUILT  := --package aftercall --package aftercall-all --package aftercall-analytics \
+	--package aftercall-maintenance --all-features --bins
+# Passed on to the bench of calls, for example "--parts rounds --rounds 1 --seconds 5".
+CALLS  ?=
 
 # What the machine has comes first: .ci/tools has installed only what it lacks.
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/cmake/cmake/data/bin:$(TOOLS)/cargo-nextest/bin:$(TOOLS)/cargo-deny/bin
@@ -17,8 +22,10 @@ OWN := env -u NATS_URL -u NATS_MONITOR_URL -u DATABASE_URL -u DATABASE_ADMIN_URL
 	-u AWS_ENDPOINT_URL -u AWS_ENDPOINT_URL_S3 -u AWS_PROFILE -u TRANSCRIPTION_BASE_URL
 TEST_SERVERS := $(OWN) $(ALL) servers --data-dir .local/test --unsynced --exec
 
+BENCH_SERVERS := $(OWN) TRANSCRIPTION_BASE_URL=unused $(ALL) servers --data-dir .local/bench --exec
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up servers test soak bench check fmt sqlx build
+.PHONY: help demo up servers test soak chaos bench check fmt sqlx build
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,11 +55,20 @@ soak: build ## Measure long recordings, large uploads and memory
 	@echo "starting the servers and measuring, which takes a while"
 	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only -E 'binary(soak)'
 
-bench: build ## Measure sign-ins: what many of them cost others, and what their time tells
+chaos: build ## Kill programs and servers at random while calls come in
+	@.ci/tools cargo-nextest
+	@echo "building the tests"
+	@cargo nextest run $(CARGO) --no-run
+	@echo "starting the servers and killing them, which takes a while"
+	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only -E 'binary(chaos)'
+
+bench: build ## Measure sign-ins beside other work, and calls beside a baseline without a broker
 	@echo "building with optimisation (minutes the first time)"
-	@cargo bench $(BENCH) --no-run
+	@cargo build --release $(BUILT)
+	@cargo bench $(BENCH) --bench logins --bench calls --no-run
 	@echo "starting the servers and measuring"
-	@$(OWN) TRANSCRIPTION_BASE_URL=unused $(ALL) servers --data-dir .local/bench --exec cargo bench $(BENCH)
+	@$(BENCH_SERVERS) cargo bench $(BENCH) --bench logins
+	@$(BENCH_SERVERS) cargo bench $(BENCH) --bench calls -- $(CALLS)
 
 check: ## Check format, lints, documentation and dependencies
 	@.ci/tools cmake cargo-deny

@@ -47,8 +47,12 @@ pub struct Harness {
 impl Harness {
     /// Starts a nats-server, provisions it, and makes a database and a bucket.
     pub async fn start() -> Self {
+        Self::start_on(Env::of_process()).await
+    }
+
+    /// The same on the servers that `process` names.
+    pub async fn start_on(process: Env) -> Self {
         crate::lifecycle::install_tls();
-        let process = Env::of_process();
         let admin_url = process
             .optional_secret("DATABASE_ADMIN_URL")
             .expect("no Postgres: run the tests with `make test`");

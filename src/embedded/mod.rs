@@ -7,6 +7,7 @@
 //! Invariant: everything is inside the data and tools directories and on 127.0.0.1, and no server
 //! outlives the process that started it, however that process ends.
 
+pub mod agent;
 mod child;
 mod data_dir;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod oidc;
 mod ports;
 pub mod postgres;
 mod probe;
+pub mod recount;
 pub mod s3;
 pub mod secrets;
 pub mod seed;

@@ -36,6 +36,8 @@ const NOBODY: u32 = 65_534;
 /// Recovery after a crash is part of a start.
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a restart waits for what a killed server left behind.
+const RESTART_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone)]
@@ -63,7 +65,9 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
-    password: SecretString,
+    dir: PathBuf,
+    account: Account,
+    options: PostgresOptions,
     child: Child,
 }
 
@@ -88,10 +92,11 @@ impl Postgres {
             };
             match launch(&dir, &data, account, &options, port).await {
                 Ok(child) => {
-                    let password = options.password;
                     let postgres = Self {
                         port,
-                        password,
+                        dir,
+                        account,
+                        options,
                         child,
                     };
                     postgres.ensure_database().await?;
@@ -105,7 +110,7 @@ impl Postgres {
 
     /// As the superuser, to [`DATABASE`].
     pub fn admin_url(&self) -> String {
-        url(&self.password, self.port, DATABASE)
+        url(&self.options.password, self.port, DATABASE)
     }
 
     pub fn port(&self) -> u16 {
@@ -115,6 +120,33 @@ impl Postgres {
     /// Ends the server cleanly, cutting off whoever is connected.
     pub async fn stop(&mut self) {
         self.child.stop(STOP_GRACE).await;
+    }
+
+    /// Ends the server as a crash would.
+    pub async fn kill(&mut self) {
+        self.child.kill().await;
+    }
+
+    /// Starts the server again on the same data and port, stopping it first if it runs. After a crash
+    /// it recovers what was committed.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await;
+        let data = self.dir.join("data");
+        let retry_until = tokio::time::Instant::now() + RESTART_LIMIT;
+        loop {
+            match launch(&self.dir, &data, self.account, &self.options, self.port).await {
+                Ok(child) => {
+                    self.child = child;
+                    return Ok(());
+                }
+                // What a killed server had started ends by itself a moment later, and holds its memory
+                // and its port until then.
+                Err(Error::Exited { .. }) if tokio::time::Instant::now() < retry_until => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn ensure_database(&self) -> Result<()> {

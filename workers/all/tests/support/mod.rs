@@ -1,6 +1,6 @@
 //! Programs of this workspace as children, for the tests that need whole processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -48,10 +48,15 @@ impl Program {
 
     /// A program with nothing but this environment; it dies with the test.
     pub fn command(name: &str, env: &Env) -> Command {
+        Self::command_at(&program(name), env)
+    }
+
+    /// The same of any file.
+    pub fn command_at(path: &Path, env: &Env) -> Command {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
-            .arg(program(name))
+            .arg(path)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .envs(env.iter())
