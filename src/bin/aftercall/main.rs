@@ -1,5 +1,6 @@
 //! `aftercall`: the operator's command line, and an upload for anybody with a token.
 
+mod agents;
 mod dead;
 mod keys;
 mod provision;
@@ -46,6 +47,9 @@ enum Command {
     /// Reads DATABASE_ADMIN_URL and PASSWORD_MIN_LENGTH.
     #[command(subcommand)]
     User(user::Command),
+    /// Prepare the broker for voice agents.
+    #[command(subcommand)]
+    Agents(agents::Command),
     /// Upload a recording to any server, and follow it to its transcript and analysis.
     Upload(upload::Args),
 }
@@ -59,6 +63,10 @@ async fn main() -> ExitCode {
         Command::Dead(command) => dead::run(command, &env).await,
         Command::Keys(command) => keys::run(&command, &env),
         Command::User(command) => user::run(command, &env).await,
+        Command::Agents(command) => {
+            agents::run(&command);
+            Ok(())
+        }
         Command::Upload(args) => upload::run(args, &env).await,
     };
     match outcome {
