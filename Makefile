@@ -18,7 +18,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/cmake/cmake/data/bin:$(TOOLS)
 export SQLX_OFFLINE := true
 
 # Tests and checks run on their own servers, whatever the shell's environment names.
-OWN := env -u NATS_URL -u NATS_MONITOR_URL -u DATABASE_URL -u DATABASE_ADMIN_URL \
+OWN := env -u NATS_URL -u NATS_MONITOR_URL -u NATS_INGEST_URL -u NATS_SYSTEM_URL \
+	-u NATS_AGENT_ISSUER_SEED -u DATABASE_URL -u DATABASE_ADMIN_URL \
 	-u AWS_ENDPOINT_URL -u AWS_ENDPOINT_URL_S3 -u AWS_PROFILE -u TRANSCRIPTION_BASE_URL
 TEST_SERVERS := $(OWN) $(ALL) servers --data-dir .local/test --unsynced --exec
 

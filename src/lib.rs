@@ -22,16 +22,18 @@
 //! - [`providers`]: one file per vendor
 //! - [`server`]: serves a router until the stop, with time-outs
 //! - [`http`]: routes of the ingress
+//! - `agents`: the ingress for voice agents over NATS: who may connect, and their calls
 //! - [`client`]: a client of the HTTP API, for the command line and the demo
 //! - `audio`: decoding and probing (feature `audio`)
 //! - `embedded`: private servers for development and tests (feature `embedded`)
 //!
 //! # Invariants
 //! Events depend on nothing but ids · bus knows no event · worker knows no handler · providers know
-//! neither events nor db · db knows no HTTP · only `http` and the workers join them · only
+//! neither events nor db · db knows no HTTP · only `http`, `agents` and the workers join them · only
 //! `worker::delivery` acks · only `config` reads the environment · only `db` writes SQL · libraries
 //! hold no globals, never exit the process, never install a subscriber.
 
+mod agents;
 #[cfg(feature = "audio")]
 pub mod audio;
 pub mod auth;

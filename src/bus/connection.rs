@@ -8,7 +8,9 @@ use async_nats::jetstream;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::{Client, ConnectOptions};
 use bytes::Bytes;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::address::Address;
 use crate::config::Nats;
 
 /// One acknowledgement is waited for this long. An fsync takes milliseconds; a fail-over of a
@@ -39,8 +41,9 @@ pub struct Published {
 /// Why the bus did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
+    /// Without its cause, which may quote a password.
     #[error("nats address is malformed")]
-    Address(#[source] async_nats::ConnectError),
+    Address,
     #[error("header {0} is malformed")]
     Header(String),
     /// The message may be stored or not: publish it again with the same id.
@@ -80,15 +83,7 @@ impl Bus {
     /// A server that is not there yet is no error: the connection is made as soon as it answers, and
     /// [`Bus::readiness`] says so until then.
     pub async fn connect(settings: &Nats, name: &str) -> Result<Self, BusError> {
-        let client = ConnectOptions::new()
-            .name(name)
-            .retry_on_initial_connect()
-            .max_reconnects(None)
-            .reconnect_delay_callback(reconnect_delay)
-            .connection_timeout(Duration::from_secs(5))
-            .connect(settings.url.as_str())
-            .await
-            .map_err(BusError::Address)?;
+        let client = connect(&settings.url, ConnectOptions::new().name(name)).await?;
         let jetstream = jetstream::context::ContextBuilder::new()
             .timeout(ACK_TIMEOUT)
             .ack_timeout(ACK_TIMEOUT)
@@ -172,6 +167,20 @@ impl Bus {
             .await?
             .await
     }
+}
+
+/// Connects to what an address names, as the user that it names, and mends the connection for ever.
+///
+/// A server that is not there yet is no error.
+pub async fn connect(url: &SecretString, options: ConnectOptions) -> Result<Client, BusError> {
+    let address = Address::parse(url.expose_secret()).map_err(|_| BusError::Address)?;
+    let options = options
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .reconnect_delay_callback(reconnect_delay)
+        .connection_timeout(Duration::from_secs(5));
+    let connected = address.sign_in(options).connect(&address.servers[..]).await;
+    connected.map_err(|_| BusError::Address)
 }
 
 /// Back at once after a blip, every two seconds while the server is gone.

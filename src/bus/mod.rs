@@ -7,6 +7,7 @@
 //! that this is uncertain. A message that is sent again has the same `Nats-Msg-Id`, so
 //! within the duplicate window it is stored once.
 
+mod address;
 mod connection;
 mod declared;
 mod erase;
@@ -17,7 +18,7 @@ pub mod subjects;
 mod trim;
 
 pub use async_nats::HeaderMap;
-pub use connection::{Bus, BusError, Published};
+pub use connection::{Bus, BusError, Published, connect};
 pub use declared::{Declared, DeclaredConsumer, declared};
 pub use erase::{Extent, Stored};
 pub use frames::{FrameError, FrameHeaders, Frames, Receipt};

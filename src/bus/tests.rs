@@ -162,7 +162,7 @@ async fn readiness_wants_proof_that_the_server_syncs() {
     };
     let ready = async |monitor_url: Option<String>, allow_unsynced| {
         let settings = Nats {
-            url: url.clone(),
+            url: url.clone().into(),
             monitor_url,
             allow_unsynced,
         };
@@ -183,14 +183,14 @@ async fn readiness_wants_proof_that_the_server_syncs() {
 #[tokio::test]
 async fn a_server_that_is_not_there_yet_is_waited_for() {
     let settings = Nats {
-        url: "nats://127.0.0.1:1".to_owned(),
+        url: "nats://127.0.0.1:1".into(),
         monitor_url: None,
         allow_unsynced: true,
     };
     let bus = Bus::connect(&settings, "test").await.expect("an address");
     assert!(!bus.readiness().await.is_ready());
     let malformed = Nats {
-        url: "nats://:port".to_owned(),
+        url: "nats://:port".into(),
         ..settings
     };
     assert!(Bus::connect(&malformed, "test").await.is_err());

@@ -5,6 +5,7 @@
 //! process starts. `.env.example` lists every variable with its default; a test holds it against
 //! [`VARIABLES`].
 
+mod agents;
 mod auth;
 mod env;
 mod ingress;
@@ -12,6 +13,7 @@ mod oidc;
 mod servers;
 mod workers;
 
+pub use agents::Agents;
 pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};

@@ -7,8 +7,8 @@ use super::{ConfigError, Env};
 /// The broker.
 #[derive(Clone, Debug)]
 pub struct Nats {
-    /// One or more addresses, separated by commas.
-    pub url: String,
+    /// One or more addresses, separated by commas, with user and password where the server wants them.
+    pub url: SecretString,
     /// The monitoring port, which alone tells whether the server syncs before it acknowledges.
     pub monitor_url: Option<String>,
     /// Accept a server that acknowledges before its disk has the message.
@@ -65,7 +65,7 @@ pub struct Passwords {
 impl Nats {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            url: env.text("NATS_URL")?,
+            url: env.secret("NATS_URL")?,
             monitor_url: env.http_url("NATS_MONITOR_URL")?,
             allow_unsynced: env.flag("NATS_ALLOW_UNSYNCED")?,
         })

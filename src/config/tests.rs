@@ -42,6 +42,7 @@ fn the_defaults_are_valid() {
     assert!(Oidc::read(&env).expect("issuers").issuers.is_empty());
     Sessions::read(&env).expect("sessions");
     Nats::read(&env).expect("nats");
+    assert!(Agents::read(&env).expect("agents").is_none());
     Database::read(&env).expect("database");
     ObjectStore::read(&env).expect("object store");
     Worker::read(&env).expect("worker");
@@ -75,6 +76,21 @@ fn a_wrong_value_names_its_variable_and_hides_it() {
         .expect_err("no address")
         .to_string();
     assert_eq!(missing, "NATS_URL is not set");
+}
+
+#[test]
+fn a_part_of_what_agents_need_is_a_mistake() {
+    let all = [
+        ("NATS_INGEST_URL", "nats://ingest:x@127.0.0.1:4222"),
+        ("NATS_SYSTEM_URL", "nats://system:x@127.0.0.1:4222"),
+        ("NATS_AGENT_ISSUER_SEED", "SAA"),
+    ];
+    assert!(Agents::read(&Env::default().with(all)).unwrap().is_some());
+    for (missing, _) in all {
+        let rest = all.into_iter().filter(|(name, _)| *name != missing);
+        let error = Agents::read(&Env::default().with(rest)).unwrap_err();
+        assert_eq!(error, ConfigError::Missing(missing));
+    }
 }
 
 #[test]

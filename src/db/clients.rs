@@ -106,6 +106,16 @@ pub async fn insert(tx: &mut Tx, id: ClientId, draft: &Draft) -> Result<(), sqlx
     .map(|_| ())
 }
 
+/// The account of a client that was not erased; before anybody is known.
+pub async fn account_of(tx: &mut Tx, id: ClientId) -> Result<Option<AccountId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select auth_find_client($1) as "account_id: AccountId""#,
+        id.0
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// A client, active or not.
 pub async fn get(tx: &mut Tx, id: ClientId) -> Result<Option<Client>, sqlx::Error> {
     let row = sqlx::query_as!(

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{NatsOptions, NatsServer, OidcOptions, OidcProvider, logins};
+use super::{NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -70,14 +70,13 @@ impl Harness {
             program,
             pid_file: None,
             ports: None,
+            users: NatsUsers::generate(),
         };
         let nats = NatsServer::start(&dir.path().join("nats"), options)
             .await
             .expect("nats-server");
         let database = make_database(&admin_url).await;
-        let env = process.with([
-            ("NATS_URL", nats.url()),
-            ("NATS_MONITOR_URL", nats.monitor_url()),
+        let env = process.with(nats.variables()).with([
             ("S3_BUCKET", bucket_of(&database)),
             (
                 "JWT_KEYS_DIR",

@@ -17,6 +17,7 @@ pub mod install;
 mod known_uploads;
 pub mod logins;
 pub mod nats;
+mod nats_users;
 pub mod oidc;
 mod ports;
 pub mod postgres;
@@ -40,6 +41,7 @@ use ports::Ports;
 pub use error::{Error, Result};
 pub use fault_proxy::FaultProxy;
 pub use nats::{NatsOptions, NatsPorts, NatsServer};
+pub use nats_users::NatsUsers;
 pub use oidc::{OidcOptions, OidcProvider};
 pub use postgres::{Durability, Postgres, PostgresOptions};
 pub use s3::{S3Options, S3Server};
@@ -183,8 +185,9 @@ impl Servers {
         let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
         set(TOOLS_DIR_VARIABLE, tools_dir.display().to_string());
         if let Some(nats) = &self.nats {
-            set("NATS_URL", nats.url());
-            set("NATS_MONITOR_URL", nats.monitor_url());
+            for (name, value) in nats.variables() {
+                set(name, value);
+            }
         }
         if let Some(postgres) = &self.postgres {
             set("DATABASE_ADMIN_URL", postgres.admin_url());
@@ -219,6 +222,7 @@ impl Start<'_> {
                 client: self.ports.pick("nats")?,
                 monitor: self.ports.pick("nats-monitor")?,
             }),
+            users: NatsUsers::load_or_make(self.data_dir.path())?,
         };
         NatsServer::start(&self.data_dir.path().join("nats"), options).await
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::child::{Account, Child, Environment, Spec, StopSignal};
 use super::error::{Error, Result};
+use super::nats_users::{NatsUsers, USERS_CONF};
 use super::{ports, probe};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -24,6 +25,7 @@ pub struct NatsOptions {
     pub pid_file: Option<PathBuf>,
     /// The ports to try first; free ones are found if none, or if these are taken.
     pub ports: Option<NatsPorts>,
+    pub users: NatsUsers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +72,21 @@ impl NatsServer {
         }
     }
 
-    /// For clients: `nats://127.0.0.1:PORT`.
+    /// For the ingress and the workers, with their user and password.
     pub fn url(&self) -> String {
+        self.options.users.url(self.ports.client)
+    }
+
+    /// For agents, who bring a user and password of their own.
+    pub fn agent_url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.ports.client)
+    }
+
+    /// The settings that lead here.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = self.options.users.variables(self.ports.client).to_vec();
+        variables.push(("NATS_MONITOR_URL", self.monitor_url()));
+        variables
     }
 
     /// The monitoring endpoint: `http://127.0.0.1:PORT`.
@@ -129,6 +143,8 @@ struct PortsFile {
 async fn launch(dir: &Path, options: &NatsOptions, ports: NatsPorts) -> Result<Child> {
     let ports_dir = dir.join("ports");
     fs::create_dir_all(&ports_dir).map_err(Error::io("create", &ports_dir))?;
+    let users = dir.join("users.conf");
+    fs::write(&users, USERS_CONF).map_err(Error::io("write", &users))?;
     let config = dir.join("nats.conf");
     fs::write(&config, configuration(dir, ports)).map_err(Error::io("write", &config))?;
     let child = Child::spawn(Spec {
@@ -136,7 +152,7 @@ async fn launch(dir: &Path, options: &NatsOptions, ports: NatsPorts) -> Result<C
         account: Account::Caller,
         program: options.program.clone(),
         args: vec!["-c".into(), config.into()],
-        environment: Environment::Only(Vec::new()),
+        environment: Environment::Only(options.users.environment()),
         log: log_file(dir),
         pid_file: options.pid_file.clone().unwrap_or_else(|| dir.join("pid")),
         stop: StopSignal::Term,
@@ -171,7 +187,8 @@ fn configuration(dir: &Path, ports: NatsPorts) -> String {
          port: {client}\n\
          http: \"127.0.0.1:{monitor}\"\n\
          ports_file_dir: {ports_dir}\n\
-         jetstream {{\n  store_dir: {store}\n  max_file_store: 64GB\n  sync_interval: always\n}}\n"
+         jetstream {{\n  store_dir: {store}\n  max_file_store: 64GB\n  sync_interval: always\n}}\n\
+         include ./users.conf\n"
     )
 }
 
@@ -193,7 +210,10 @@ fn port_was_taken(dir: &Path, error: &Error) -> bool {
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
 
+    use async_nats::ConnectOptions;
+
     use super::*;
+    use crate::bus;
     use crate::embedded::install;
     use crate::embedded::testing;
 
@@ -202,6 +222,7 @@ mod tests {
             program: install::nats_server(&testing::tools_dir()).await.unwrap(),
             pid_file: None,
             ports: None,
+            users: NatsUsers::generate(),
         }
     }
 
@@ -237,7 +258,8 @@ mod tests {
             .unwrap();
         let url = server.url();
         let publish = async || {
-            let client = async_nats::connect(&url).await.unwrap();
+            let url = url.as_str().into();
+            let client = bus::connect(&url, ConnectOptions::new()).await.unwrap();
             let jetstream = async_nats::jetstream::new(client);
             let stream = jetstream.get_or_create_stream(async_nats::jetstream::stream::Config {
                 name: "T".to_owned(),
@@ -261,6 +283,21 @@ mod tests {
         server.stop().await;
         server.restart().await.unwrap();
         assert_eq!(publish().await, 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_connects_without_a_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = NatsServer::start(dir.path(), options().await)
+            .await
+            .unwrap();
+        assert!(async_nats::connect(server.agent_url()).await.is_err());
+        for (name, value) in server.variables() {
+            if name.ends_with("_URL") && value.starts_with("nats://") {
+                let client = bus::connect(&value.into(), ConnectOptions::new()).await;
+                client.unwrap().flush().await.expect(name);
+            }
+        }
     }
 
     #[tokio::test]

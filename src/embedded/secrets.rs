@@ -11,12 +11,22 @@ use super::error::{Error, Result};
 
 /// The secret in this file, made if there is none. Letters and digits only.
 pub fn load_or_make(file: &Path) -> Result<String> {
+    // 122 random bits.
+    load_or_make_with(file, || Uuid::new_v4().simple().to_string())
+}
+
+/// The secret in this file, made in a way of its own if there is none.
+pub(super) fn load_or_make_with(file: &Path, make: impl FnOnce() -> String) -> Result<String> {
     match fs::read_to_string(file) {
-        Ok(secret) if !secret.is_empty() => Ok(secret),
-        Ok(_) => make(file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(file),
-        Err(error) => Err(Error::io("read", file)(error)),
+        Ok(secret) if !secret.is_empty() => return Ok(secret),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("read", file)(error));
+        }
+        _ => {}
     }
+    let secret = make();
+    write(file, &secret)?;
+    Ok(secret)
 }
 
 /// Writes a secret so that only its owner ever reads it, and never half of it.
@@ -31,13 +41,6 @@ pub(super) fn write(file: &Path, secret: &str) -> Result<()> {
         .and_then(|mut open| open.write_all(secret.as_bytes()))
         .and_then(|()| fs::rename(&partial, file));
     written.map_err(Error::io("write", file))
-}
-
-fn make(file: &Path) -> Result<String> {
-    // 122 random bits.
-    let secret = Uuid::new_v4().simple().to_string();
-    write(file, &secret)?;
-    Ok(secret)
 }
 
 #[cfg(test)]

@@ -188,12 +188,19 @@ impl FromRequestParts<AppState> for IdempotencyKey {
         let Some(value) = parts.headers.get("idempotency-key") else {
             return Ok(Self(None));
         };
-        let key = value.to_str().ok().map(str::trim).filter(|key| {
+        Self::parse(value.to_str().unwrap_or_default()).map(|key| Self(Some(key)))
+    }
+}
+
+impl IdempotencyKey {
+    /// The key that this text is.
+    pub fn parse(text: &str) -> Result<String, ApiError> {
+        let key = Some(text.trim()).filter(|key| {
             !key.is_empty()
                 && key.len() <= MAX_KEY_BYTES
                 && key.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
         });
-        key.map(|key| Self(Some(key.to_owned()))).ok_or_else(|| {
+        key.map(str::to_owned).ok_or_else(|| {
             ApiError::bad_request(
                 "malformed_idempotency_key",
                 "Idempotency-Key must be 1 to 255 printable ASCII characters",

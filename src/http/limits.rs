@@ -22,7 +22,7 @@ use super::problem::ApiError;
 use super::scopes::without_prefix;
 use crate::config;
 use crate::db::Principal;
-use crate::ids::{ApiKeyId, UserId};
+use crate::ids::{ApiKeyId, ClientId, UserId};
 
 /// Probes, which come from a few addresses for ever.
 pub const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
@@ -37,6 +37,7 @@ pub struct Limits {
     users: Limit<UserId>,
     keys: Limit<ApiKeyId>,
     calls: Limit<Principal>,
+    agents: Limit<ClientId>,
 }
 
 impl Limits {
@@ -46,6 +47,7 @@ impl Limits {
             users: Limit::per_minute(config.user_per_minute),
             keys: Limit::per_minute(config.key_per_minute),
             calls: Limit::per_minute(config.calls_per_minute),
+            agents: Limit::per_minute(config.calls_per_minute),
         }
     }
 
@@ -69,6 +71,11 @@ impl Limits {
         self.calls.check(&principal)
     }
 
+    /// Counts a call that the agents of a client published.
+    pub fn check_agent(&self, client: ClientId) -> Result<(), ApiError> {
+        self.agents.check(&client)
+    }
+
     /// Forgets idle clients every few seconds until the stop.
     pub async fn forget_idle(self: Arc<Self>, stop: CancellationToken) {
         while tokio::time::timeout(FORGET_EVERY, stop.cancelled())
@@ -78,6 +85,7 @@ impl Limits {
             self.addresses.forget_idle();
             self.users.forget_idle();
             self.keys.forget_idle();
+            self.agents.forget_idle();
             self.calls.forget_idle();
         }
     }

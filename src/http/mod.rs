@@ -8,13 +8,13 @@
 
 mod analysis;
 mod anonymous;
-mod api_keys;
+pub(crate) mod api_keys;
 mod audit;
 mod audit_log;
 mod auth;
 pub mod caller;
-mod calls;
-mod client_address;
+pub(crate) mod calls;
+pub(crate) mod client_address;
 mod client_bodies;
 mod clients;
 mod clinics;

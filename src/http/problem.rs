@@ -243,7 +243,8 @@ impl ApiError {
         fields.collect::<Vec<_>>().join("; ")
     }
 
-    fn log(&self) {
+    /// Tells what is ours to mend.
+    pub fn log(&self) {
         match self {
             Self::Internal(error) => {
                 tracing::error!(error = format!("{error:#}"), "request failed");

@@ -13,6 +13,7 @@ use super::calls::{self, ClientsOfCallers};
 use super::limits::Limits;
 use super::oidc::Providers;
 use super::wakes::Wakes;
+use crate::agents::Agents;
 use crate::auth::{Passwords, SecretKey, Tokens};
 use crate::bus::{Bus, Frames};
 use crate::config::{self, ConfigError, Env};
@@ -31,6 +32,8 @@ pub struct Config {
     pub limits: config::RateLimits,
     pub sessions: config::Sessions,
     pub nats: config::Nats,
+    /// Nothing: agents cannot publish over NATS.
+    pub agents: Option<config::Agents>,
     pub database: config::Database,
     pub object_store: config::ObjectStore,
 }
@@ -84,6 +87,7 @@ impl Config {
             limits: config::RateLimits::read(env)?,
             sessions: config::Sessions::read(env)?,
             nats: config::Nats::read(env)?,
+            agents: config::Agents::read(env)?,
             database: config::Database::read(env)?,
             object_store: config::ObjectStore::read(env)?,
         })
@@ -143,6 +147,13 @@ pub async fn start(
         metrics,
         shutdown: shutdown.clone(),
     }));
+    let agents = match &state.config.agents {
+        Some(settings) => Some(Agents::start(&state, settings).await?),
+        None => {
+            tracing::info!("agents cannot publish over NATS: NATS_INGEST_URL is not set");
+            None
+        }
+    };
     super::serve(
         listener,
         super::router(state.clone()),
@@ -150,6 +161,9 @@ pub async fn start(
         &shutdown,
     )
     .await?;
+    if let Some(agents) = agents {
+        agents.finish().await;
+    }
     served.cancel();
     state.tasks.close();
     state.tasks.wait().await;

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "embedded")]
 
+mod agents;
 mod analysis;
 mod api_keys;
 mod audit;

@@ -1,5 +1,6 @@
 //! `aftercall`: the operator's command line, and an upload for anybody with a token.
 
+mod agents;
 mod database;
 mod dead;
 mod keys;
@@ -53,6 +54,9 @@ enum Command {
     /// Reads DATABASE_ADMIN_URL.
     #[command(subcommand)]
     Rollups(rollups::Command),
+    /// Prepare the broker for voice agents.
+    #[command(subcommand)]
+    Agents(agents::Command),
     /// Upload a recording to any server, and follow it to its transcript and analysis.
     Upload(upload::Args),
 }
@@ -67,6 +71,10 @@ async fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&command, &env),
         Command::User(command) => user::run(command, &env).await,
         Command::Rollups(command) => rollups::run(command, &env).await,
+        Command::Agents(command) => {
+            agents::run(&command);
+            Ok(())
+        }
         Command::Upload(args) => upload::run(args, &env).await,
     };
     match outcome {

@@ -51,14 +51,34 @@ pub async fn authenticate(
     parts: &Parts,
     text: &str,
 ) -> Result<KeyCaller, ApiError> {
+    let is_unlimited = is_unlimited(&parts.method, &parts.extensions);
+    // Other routes were counted for the address already.
+    let address = ClientAddress::in_extensions(&parts.extensions).filter(|_| is_unlimited);
+    let (id, credential) = verify(state, text, address).await?;
+    if !is_unlimited {
+        state.limits.check_key(id)?;
+    }
+    scopes::check(parts, &credential.scopes, credential.client_id)?;
+    Ok(KeyCaller {
+        id,
+        owner_id: credential.owner_id,
+        account_id: credential.account_id,
+        expires_at: credential.expires_at,
+    })
+}
+
+/// Holds a key against what is known of it. What is not known costs a look-up, which counts for
+/// `address`.
+pub async fn verify(
+    state: &AppState,
+    text: &str,
+    address: Option<ClientAddress>,
+) -> Result<(ApiKeyId, Arc<Credential>), ApiError> {
     let key = PresentedKey::parse(text, state.config.auth.environment);
     let key = key.ok_or(ApiError::Unauthorized)?;
     let now = Timestamp::now();
-    let is_unlimited = is_unlimited(&parts.method, &parts.extensions);
-    // What is not known costs a look-up, whatever the route.
-    if is_unlimited
+    if let Some(address) = address
         && !state.keys.knows(key.id)
-        && let Some(address) = ClientAddress::in_extensions(&parts.extensions)
     {
         state.limits.check_address(address)?;
     }
@@ -68,16 +88,7 @@ pub async fn authenticate(
         .filter(|known| known.expires_at.is_none_or(|at| at > now))
         .ok_or(ApiError::Unauthorized)?;
     state.keys.uses.note(key.id, now);
-    if !is_unlimited {
-        state.limits.check_key(key.id)?;
-    }
-    scopes::check(parts, &credential.scopes, credential.client_id)?;
-    Ok(KeyCaller {
-        id: key.id,
-        owner_id: credential.owner_id,
-        account_id: credential.account_id,
-        expires_at: credential.expires_at,
-    })
+    Ok((key.id, credential))
 }
 
 impl KnownKeys {
@@ -89,7 +100,7 @@ impl KnownKeys {
     }
 
     /// The key with this id, as it was seconds ago.
-    async fn find(&self, db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, ApiError> {
+    pub async fn find(&self, db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, ApiError> {
         self.credentials.get(id, look_up(db, id)).await
     }
 

@@ -8,7 +8,7 @@
 mod authenticate;
 mod uses;
 
-pub use authenticate::{KeyCaller, KnownKeys, authenticate, presented};
+pub use authenticate::{KeyCaller, KnownKeys, authenticate, presented, verify};
 
 use axum::Json;
 use axum::extract::State;

@@ -82,7 +82,7 @@ pub async fn create(
 }
 
 /// Checks a record in full.
-pub(super) fn read(body: &[u8]) -> Result<CallRecord<'_>, ApiError> {
+pub fn read(body: &[u8]) -> Result<CallRecord<'_>, ApiError> {
     if body.len() > MAX_RECORD_BYTES {
         return Err(ApiError::TooLarge {
             limit: MAX_RECORD_BYTES as u64,

@@ -8,7 +8,7 @@ mod batch;
 mod clients;
 mod lines;
 
-pub use accept::{__path_create, create};
+pub use accept::{__path_create, Accepted, accept, create, read};
 pub use batch::{__path_create_many, create_many};
 pub use clients::ClientsOfCallers;
 

@@ -71,7 +71,7 @@ fn a_command_runs_with_the_servers_and_gives_its_code() {
     assert_eq!(output.status.code(), Some(7));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        text.starts_with("nats://127.0.0.1:") && text.ends_with(" aftercall\n"),
+        text.starts_with("nats://aftercall:") && text.ends_with(" aftercall\n"),
         "{text}"
     );
     assert!(recorded_pids(&account.data_dir()).is_empty());

@@ -1,0 +1,62 @@
+//! Answers the broker when somebody connects who is none of our own users.
+
+use std::sync::Arc;
+
+use async_nats::{Client, Message};
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use metrics::counter;
+use tokio_util::sync::CancellationToken;
+
+use super::SIGN_INS;
+use super::jwt::{Issuer, Request};
+use super::sign_in::sign_in;
+use crate::http::AppState;
+
+/// Where the broker asks, in its system account.
+const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+/// One of the ingresses answers.
+const QUEUE: &str = "ingress";
+/// Sign-ins that are looked at at the same time; with known keys each takes microseconds.
+const AT_ONCE: usize = 16;
+
+/// Answers until the stop. The broker waits two seconds for an answer, then refuses.
+pub async fn serve(state: AppState, client: Client, issuer: Arc<Issuer>, stop: CancellationToken) {
+    let requests = match client.queue_subscribe(SUBJECT, QUEUE.to_owned()).await {
+        Ok(requests) => requests,
+        Err(error) => {
+            tracing::error!(%error, "agents cannot sign in");
+            return;
+        }
+    };
+    requests
+        .take_until(stop.cancelled_owned())
+        .for_each_concurrent(AT_ONCE, |message| answer(&state, &client, &issuer, message))
+        .await;
+    // The last answers leave before the connection goes.
+    let _ = client.flush().await;
+}
+
+async fn answer(state: &AppState, client: &Client, issuer: &Issuer, message: Message) {
+    let Some(reply) = message.reply else {
+        return;
+    };
+    let Some(request) = Request::read(&message.payload) else {
+        tracing::warn!("the broker asked in a way that is not understood");
+        return;
+    };
+    if request.is_late(Timestamp::now()) {
+        return;
+    }
+    let (token, outcome) = match sign_in(state, &request).await {
+        Ok(agent) => (issuer.admit(&request, agent), "admitted"),
+        Err(refusal) => {
+            let why = refusal.as_str();
+            (issuer.refuse(&request, why), why)
+        }
+    };
+    counter!(SIGN_INS, "outcome" => outcome).increment(1);
+    if let Err(error) = client.publish(reply, token.into()).await {
+        tracing::warn!(%error, "an agent's sign-in was not answered");
+    }
+}

@@ -1,0 +1,80 @@
+//! Voice agents that publish their calls over NATS.
+//!
+//! [`admission`] answers the broker when an agent connects, [`connections`] cuts agents off whose key may
+//! act no more, [`service`] takes their calls. Not here: what a call record is (`calls`), and how it is
+//! stored (`http::calls`, the same as over HTTP).
+//!
+//! Invariant: an agent publishes on the subject of its client and listens on that client's inbox, and the
+//! broker enforces it. What it cannot enforce, where an answer goes, is checked here, and answers are sent
+//! by a user who may write to inboxes of agents alone.
+
+mod admission;
+mod connections;
+mod jwt;
+mod service;
+mod sign_in;
+mod subjects;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_nats::ConnectOptions;
+use metrics::{Unit, describe_counter};
+use tokio_util::task::TaskTracker;
+
+use crate::bus;
+use crate::config;
+use crate::http::AppState;
+use jwt::Issuer;
+
+/// The account of everything but the broker's own, as `nats/users.conf` names it.
+const ACCOUNT: &str = "AFTERCALL";
+
+const SIGN_INS: &str = "aftercall_agent_sign_ins_total";
+const CUT_OFF: &str = "aftercall_agents_cut_off_total";
+const REQUESTS: &str = "aftercall_agent_requests_total";
+
+/// What runs for agents, until the stop.
+pub struct Agents(TaskTracker);
+
+impl Agents {
+    /// Connects, as two users, and serves until the soft stop. The broker need not be up yet.
+    pub async fn start(state: &AppState, settings: &config::Agents) -> anyhow::Result<Self> {
+        describe();
+        let issuer = Issuer::of(&settings.issuer_seed).context("NATS_AGENT_ISSUER_SEED")?;
+        let options = ConnectOptions::new().name("ingress for agents");
+        let system = bus::connect(&settings.system_url, options)
+            .await
+            .context("NATS_SYSTEM_URL")?;
+        let ingest = bus::connect(&settings.ingest_url, service::options())
+            .await
+            .context("NATS_INGEST_URL")?;
+        let stop = state.shutdown.soft();
+        let tasks = TaskTracker::new();
+        tasks.spawn(admission::serve(
+            state.clone(),
+            system.clone(),
+            Arc::new(issuer),
+            stop.clone(),
+        ));
+        tasks.spawn(connections::watch(state.clone(), system, stop.clone()));
+        tasks.spawn(service::serve(state.clone(), ingest, stop.clone()));
+        Ok(Self(tasks))
+    }
+
+    /// Waits for what was begun before the stop.
+    pub async fn finish(self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}
+
+fn describe() {
+    describe_counter!(SIGN_INS, Unit::Count, "agents that asked to connect");
+    describe_counter!(
+        CUT_OFF,
+        Unit::Count,
+        "connections of keys that may act no more"
+    );
+    describe_counter!(REQUESTS, Unit::Count, "calls that agents published");
+}
