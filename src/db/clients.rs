@@ -17,6 +17,8 @@ pub struct Client {
     pub voice_name: Option<String>,
     pub system_prompt: Option<String>,
     pub is_active: bool,
+    pub fetch_recordings: bool,
+    pub analyze_calls: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -31,6 +33,8 @@ pub struct Draft {
     pub voice_name: Option<String>,
     pub system_prompt: Option<String>,
     pub is_active: bool,
+    pub fetch_recordings: bool,
+    pub analyze_calls: bool,
 }
 
 /// What changes: `None` leaves a field as it is, `Some(None)` empties it.
@@ -43,6 +47,8 @@ pub struct Change {
     pub voice_name: Option<Option<String>>,
     pub system_prompt: Option<Option<String>>,
     pub is_active: Option<bool>,
+    pub fetch_recordings: Option<bool>,
+    pub analyze_calls: Option<bool>,
 }
 
 /// Which part of a list.
@@ -64,6 +70,8 @@ struct Row {
     voice_name: Option<String>,
     system_prompt: Option<String>,
     is_active: bool,
+    fetch_recordings: bool,
+    analyze_calls: bool,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
 }
@@ -80,6 +88,8 @@ impl From<Row> for Client {
             voice_name: row.voice_name,
             system_prompt: row.system_prompt,
             is_active: row.is_active,
+            fetch_recordings: row.fetch_recordings,
+            analyze_calls: row.analyze_calls,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
         }
@@ -90,8 +100,8 @@ impl From<Row> for Client {
 pub async fn insert(tx: &mut Tx, id: ClientId, draft: &Draft) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into clients (account_id, id, name, phone_number, profession, voice_id, voice_name,
-            system_prompt, is_active, created_by)
-        values (app_account(), $1, $2, $3, $4, $5, $6, $7, $8, app_user())",
+            system_prompt, is_active, fetch_recordings, analyze_calls, created_by)
+        values (app_account(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, app_user())",
         id.0,
         draft.name,
         draft.phone_number,
@@ -100,6 +110,8 @@ pub async fn insert(tx: &mut Tx, id: ClientId, draft: &Draft) -> Result<(), sqlx
         draft.voice_name,
         draft.system_prompt,
         draft.is_active,
+        draft.fetch_recordings,
+        draft.analyze_calls,
     )
     .execute(&mut **tx)
     .await
@@ -121,7 +133,8 @@ pub async fn get(tx: &mut Tx, id: ClientId) -> Result<Option<Client>, sqlx::Erro
     let row = sqlx::query_as!(
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: ClientId", name, phone_number,
-            profession, voice_id, voice_name, system_prompt, is_active, created_at, updated_at
+            profession, voice_id, voice_name, system_prompt, is_active, fetch_recordings, analyze_calls,
+            created_at, updated_at
         from clients where id = $1"#,
         id.0,
     )
@@ -137,7 +150,8 @@ macro_rules! part_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: ClientId",
                 name as "name!", phone_number, profession, voice_id, voice_name, system_prompt,
-                is_active as "is_active!", created_at as "created_at!", updated_at as "updated_at!"
+                is_active as "is_active!", fetch_recordings as "fetch_recordings!",
+                analyze_calls as "analyze_calls!", created_at as "created_at!", updated_at as "updated_at!"
             from "#
                 + $from
                 + r#" where (is_active or $1) and ($2::uuid is null or id < $2)
@@ -202,6 +216,8 @@ pub async fn update(tx: &mut Tx, id: ClientId, change: &Change) -> Result<bool, 
             voice_name = case when $9 then $10 else voice_name end,
             system_prompt = case when $11 then $12 else system_prompt end,
             is_active = coalesce($13, is_active),
+            fetch_recordings = coalesce($14, fetch_recordings),
+            analyze_calls = coalesce($15, analyze_calls),
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -217,6 +233,8 @@ pub async fn update(tx: &mut Tx, id: ClientId, change: &Change) -> Result<bool, 
         change.system_prompt.is_some(),
         change.system_prompt.clone().flatten(),
         change.is_active,
+        change.fetch_recordings,
+        change.analyze_calls,
     )
     .execute(&mut **tx)
     .await

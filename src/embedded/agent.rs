@@ -82,6 +82,8 @@ async fn client(tx: &mut Tx, number: usize) -> ClientId {
         voice_name: None,
         system_prompt: None,
         is_active: true,
+        fetch_recordings: false,
+        analyze_calls: false,
     };
     clients::insert(tx, id, &draft).await.expect("a client");
     id

@@ -5,12 +5,14 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::harness::Harness;
+use crate::calls::{CallRecord, SentimentBy};
+use crate::db::calls::Arrived;
 use crate::db::provision::Process;
 use crate::db::recordings::{Probed, Upload};
 use crate::db::timeline::LockedSession;
 use crate::db::{
-    Principal, WorkerRole, analyses, clients, policies, recordings, sessions, timeline,
-    transcriptions, transcripts, users,
+    Principal, WorkerRole, analyses, calls, clients, policies, recordings, rollups, sessions,
+    timeline, transcriptions, transcripts, users,
 };
 use crate::documents::transcript::{Turn, speaker_of_channel};
 use crate::events::calls_ended::{self, Arrival};
@@ -20,6 +22,7 @@ use crate::events::{
 };
 use crate::ids::{AccountId, CallId, ClientId, RecordingId, SessionId, UserId};
 use crate::policy::{Consent, Policy};
+use crate::rollups::Deltas;
 use crate::telemetry::TraceContext;
 
 /// A user with a session.
@@ -331,6 +334,8 @@ pub async fn another_client(harness: &Harness, user_id: UserId) -> ClientId {
         voice_name: None,
         system_prompt: None,
         is_active: true,
+        fetch_recordings: false,
+        analyze_calls: false,
     };
     clients::insert(&mut tx, client_id, &draft)
         .await
@@ -360,4 +365,44 @@ pub async fn frame(harness: &Harness, lines: &[Vec<u8>]) {
         .bus
         .publish(calls_ended::SUBJECT, envelope.headers(), data, &id);
     published.await.expect("stored");
+}
+
+/// Keeps and counts calls as the analytics worker does.
+pub async fn counted_calls(
+    harness: &Harness,
+    client: SeededClient,
+    records: &[Value],
+) -> Vec<CallId> {
+    let texts: Vec<String> = records.iter().map(Value::to_string).collect();
+    let received_at = Timestamp::now();
+    let arrived: Vec<_> = texts
+        .iter()
+        .map(|text| {
+            let record: CallRecord = serde_json::from_str(text).expect("a call record");
+            Arrived {
+                id: record.id.unwrap_or_else(CallId::generate),
+                received_at,
+                counted: record.counted(client.account_id, received_at),
+                direction: record.direction,
+                sentiment_by: record.given_sentiment().map(|_| SentimentBy::Agent),
+                client_inactive: false,
+                session_id: None,
+                record: text,
+                stream_sequence: 1,
+            }
+        })
+        .collect();
+    let role = Principal::Worker(WorkerRole::Analytics);
+    let mut tx = harness.begin(Process::Analytics, role).await;
+    let mut deltas = Deltas::default();
+    for call in &arrived {
+        deltas.add(&call.counted);
+    }
+    let all: Vec<_> = arrived.iter().collect();
+    calls::insert(&mut tx, received_at, &all)
+        .await
+        .expect("calls");
+    rollups::apply(&mut tx, &deltas).await.expect("rollups");
+    tx.commit().await.expect("commit");
+    arrived.iter().map(|call| call.id).collect()
 }

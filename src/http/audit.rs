@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::problem::ApiError;
 use crate::db::Tx;
 use crate::db::audit::{self, Entry};
-use crate::ids::{AccountId, RecordingId, SessionId};
+use crate::ids::{AccountId, CallId, RecordingId, SessionId};
 
 /// Something that is read or changed.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,15 @@ impl Object {
         Self {
             account_id,
             kind: "session",
+            id: id.0,
+        }
+    }
+
+    /// A call of a client.
+    pub const fn call(account_id: AccountId, id: CallId) -> Self {
+        Self {
+            account_id,
+            kind: "call",
             id: id.0,
         }
     }

@@ -22,6 +22,10 @@ pub struct ClientShape {
     pub system_prompt: Option<String>,
     /// False once deleted.
     pub is_active: bool,
+    /// Whether the recording of each call is fetched from its `recording_url`.
+    pub fetch_recordings: bool,
+    /// Whether the transcript of each call is analysed.
+    pub analyze_calls: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -43,6 +47,10 @@ pub struct NewClient {
     system_prompt: Option<String>,
     /// True where it is left out.
     is_active: Option<bool>,
+    /// Makes a session of each call and fetches its recording; false where it is left out.
+    fetch_recordings: Option<bool>,
+    /// Makes a session of each call and analyses its transcript; false where it is left out.
+    analyze_calls: Option<bool>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -68,6 +76,8 @@ pub struct ClientChange {
     system_prompt: Option<Option<String>>,
     /// True brings back a deleted client.
     is_active: Option<bool>,
+    fetch_recordings: Option<bool>,
+    analyze_calls: Option<bool>,
 }
 
 impl From<Client> for ClientShape {
@@ -81,6 +91,8 @@ impl From<Client> for ClientShape {
             voice_name: client.voice_name,
             system_prompt: client.system_prompt,
             is_active: client.is_active,
+            fetch_recordings: client.fetch_recordings,
+            analyze_calls: client.analyze_calls,
             created_at: client.created_at,
             updated_at: client.updated_at,
         }
@@ -99,6 +111,8 @@ impl NewClient {
             voice_name: checks.text("voice_name", self.voice_name, MAX_NAME_CHARS),
             system_prompt: checks.text("system_prompt", self.system_prompt, MAX_LONG_TEXT_CHARS),
             is_active: self.is_active.unwrap_or(true),
+            fetch_recordings: self.fetch_recordings.unwrap_or(false),
+            analyze_calls: self.analyze_calls.unwrap_or(false),
         };
         checks.finish().map(|()| draft)
     }
@@ -125,6 +139,8 @@ impl ClientChange {
             voice_name,
             system_prompt,
             is_active: self.is_active,
+            fetch_recordings: self.fetch_recordings,
+            analyze_calls: self.analyze_calls,
         };
         checks.finish().map(|()| change)
     }
@@ -140,5 +156,7 @@ pub fn changed(change: &Change) -> Vec<&'static str> {
         ("voice_name", change.voice_name.is_some()),
         ("system_prompt", change.system_prompt.is_some()),
         ("is_active", change.is_active.is_some()),
+        ("fetch_recordings", change.fetch_recordings.is_some()),
+        ("analyze_calls", change.analyze_calls.is_some()),
     ])
 }

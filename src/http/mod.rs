@@ -22,6 +22,7 @@ pub mod commit;
 mod consent;
 mod cookies;
 mod customers;
+mod days;
 mod docs;
 mod erasures;
 mod events;
@@ -108,8 +109,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(analysis::get))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::get, clients::update, clients::delete))
-        .routes(routes!(calls::create))
+        .routes(routes!(calls::list, calls::create))
         .routes(routes!(calls::create_many))
+        .routes(routes!(calls::get))
 }
 
 /// What has no prefix.

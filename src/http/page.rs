@@ -105,6 +105,14 @@ impl PageParams {
 }
 
 impl<T> Page<T> {
+    /// A page of these entries; the next one begins behind `until`, if there is one.
+    pub fn ending_at<P: Serialize>(items: Vec<T>, until: Option<P>) -> Self {
+        Self {
+            items,
+            next_cursor: until.map(|until| encode(&until)),
+        }
+    }
+
     /// A page of at most `limit` of `rows`, of which one more than that were asked for; `position`
     /// says where an entry stands.
     pub fn of<R: Into<T>, P: Serialize>(
@@ -115,15 +123,20 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit).unwrap_or_default();
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|last| {
-            let bytes = serde_json::to_vec(&position(last)).expect("a position is plain data");
-            URL_SAFE_NO_PAD.encode(bytes)
-        });
+        let next_cursor = rows
+            .last()
+            .filter(|_| more)
+            .map(|last| encode(&position(last)));
         Self {
             items: rows.into_iter().map(Into::into).collect(),
             next_cursor,
         }
     }
+}
+
+fn encode<P: Serialize>(position: &P) -> String {
+    let bytes = serde_json::to_vec(position).expect("a position is plain data");
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

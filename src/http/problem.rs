@@ -161,6 +161,11 @@ impl ApiError {
         what: "this client",
     };
 
+    pub const CALL_NOT_FOUND: Self = Self::NotFound {
+        code: "call_not_found",
+        what: "this call",
+    };
+
     pub const ACCOUNT_NOT_FOUND: Self = Self::NotFound {
         code: "account_not_found",
         what: "this account",

@@ -68,8 +68,10 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("GET", "/clients/{id}", Scope::Read),
     ("PUT", "/clients/{id}", Scope::WriteClients),
     ("DELETE", "/clients/{id}", Scope::WriteClients),
+    ("GET", "/calls", Scope::Read),
     ("POST", "/calls", Scope::WriteCalls),
     ("POST", "/calls/batch", Scope::WriteCalls),
+    ("GET", "/calls/{id}", Scope::Read),
 ];
 
 /// The scope that a key needs for a route, with or without its prefix; none where it is for people only.

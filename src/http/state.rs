@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::anonymous::Anonymous;
 use super::api_keys::KnownKeys;
-use super::calls::{self, ClientsOfCallers};
+use super::calls::{self, ClientsOfCallers, Recent};
 use super::limits::Limits;
 use super::oidc::Providers;
 use super::wakes::Wakes;
@@ -55,6 +55,8 @@ pub struct Shared {
     pub keys: KnownKeys,
     pub clients: ClientsOfCallers,
     pub frames: Frames,
+    /// Calls that were accepted a moment ago.
+    pub recent: Recent,
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
@@ -142,6 +144,7 @@ pub async fn start(
         keys,
         clients: ClientsOfCallers::new(),
         frames,
+        recent: Recent::default(),
         tasks,
         wakes,
         metrics,

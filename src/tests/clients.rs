@@ -26,18 +26,24 @@ async fn a_client_is_created_changed_hidden_and_brought_back() {
         ("updated_at", &created["updated_at"]),
         ("phone_number", &json!("+4930123456")),
         ("is_active", &json!(true)),
+        ("fetch_recordings", &json!(false)),
+        ("analyze_calls", &json!(false)),
     ] {
         expected[field] = value.clone();
     }
     assert_eq!(created, expected);
     let path = format!("/clients/{}", created["id"].as_str().unwrap());
-    let change = json!({ "voice_id": null, "system_prompt": "Be brief." });
+    let change = json!({ "voice_id": null, "system_prompt": "Be brief.", "analyze_calls": true });
     let changed = ada.put_json(&path, &change).await.json();
     assert_eq!(
         (&changed["voice_id"], &changed["system_prompt"]),
         (&Value::Null, &json!("Be brief."))
     );
     assert_eq!(changed["voice_name"], "Alma");
+    assert_eq!(
+        (&changed["fetch_recordings"], &changed["analyze_calls"]),
+        (&json!(false), &json!(true))
+    );
 
     let mut deleted = Vec::new();
     for _ in 0..2 {

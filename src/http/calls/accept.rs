@@ -121,6 +121,7 @@ pub async fn accept(
     let id = given.unwrap_or_else(CallId::generate);
     let receipt = queue(state, id, account, record, trace, body).await?;
     receipt.stored().await?;
+    state.recent.note(id);
     Ok(id)
 }
 

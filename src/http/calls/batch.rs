@@ -92,7 +92,11 @@ pub async fn create_many(
     if pending.is_empty() {
         return Err(ApiError::invalid("body", "has no line"));
     }
-    settle(pending).await.map(Json)
+    let result = settle(pending).await?;
+    for id in result.results.iter().filter_map(|line| line.id) {
+        state.recent.note(id);
+    }
+    Ok(Json(result))
 }
 
 /// A line that waits for its frame.

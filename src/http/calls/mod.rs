@@ -6,11 +6,18 @@
 mod accept;
 mod batch;
 mod clients;
+mod get;
 mod lines;
+mod list;
+mod recent;
+mod shapes;
 
 pub use accept::{__path_create, Accepted, accept, create, read};
 pub use batch::{__path_create_many, create_many};
 pub use clients::ClientsOfCallers;
+pub use get::{__path_get, get};
+pub use list::{__path_list, list};
+pub use recent::Recent;
 
 use crate::bus::FrameHeaders;
 use crate::events::calls_ended;

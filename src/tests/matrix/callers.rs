@@ -21,7 +21,7 @@ pub enum Who {
     /// Another clinic's manager.
     OtherManager,
     Admin,
-    /// A key of the owner whose only scope no route here needs.
+    /// A key of the owner without the scope of the route.
     Scopeless,
     /// A key of the owner with every scope that such a key may have, bound to another client.
     Bound,
@@ -73,6 +73,8 @@ impl Credential {
 /// The callers, their clinics and their ids.
 pub struct Callers {
     credentials: Vec<(Who, Credential)>,
+    /// The key of [`Who::Scopeless`] for routes that take calls.
+    without_calls: Credential,
     pub clinic_id: String,
     pub owner_id: String,
 }
@@ -124,13 +126,16 @@ impl Callers {
         let scopeless = json!({ "name": "scopeless", "scopes": ["calls:write"] });
         let bound =
             json!({ "name": "bound", "scopes": ["read", "calls:write"], "client_id": client });
-        for (who, body) in [(Who::Scopeless, scopeless), (Who::Bound, bound)] {
-            let made = post(ingress, &owner, "/api-keys", &body).await;
-            let key = made["key"].as_str().expect("a key").to_owned();
-            credentials.push((who, Credential::Key(key)));
-        }
+        let key = async |body: &Value| {
+            let made = post(ingress, &owner, "/api-keys", body).await;
+            Credential::Key(made["key"].as_str().expect("a key").to_owned())
+        };
+        credentials.push((Who::Scopeless, key(&scopeless).await));
+        credentials.push((Who::Bound, key(&bound).await));
+        let without_calls = key(&json!({ "name": "reads", "scopes": ["read"] })).await;
         Self {
             credentials,
+            without_calls,
             clinic_id,
             owner_id,
         }
@@ -139,6 +144,15 @@ impl Callers {
     pub fn credential(&self, who: Who) -> &Credential {
         let found = self.credentials.iter().find(|(known, _)| *known == who);
         &found.expect("every caller has one").1
+    }
+
+    /// The credential of a caller on a route, which matters for keys without its scope.
+    pub fn on(&self, method: &str, path: &str, who: Who) -> &Credential {
+        let takes_calls = method == "POST" && path.starts_with("/api/v1/calls");
+        if who == Who::Scopeless && takes_calls {
+            return &self.without_calls;
+        }
+        self.credential(who)
     }
 
     /// A credential of its own, for routes that end it.

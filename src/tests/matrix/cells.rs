@@ -75,3 +75,7 @@ pub const POLICY_CHANGE: Cells =
 pub const AUDIT: Cells = Cells([R(401), R(403), R(403), R(403), S, H, S, R(403), R(403)]);
 /// A receipt: whoever asked for the erasure, and whoever oversees the account.
 pub const ERASURE: Cells = Cells([R(401), S, R(404), R(404), S, R(404), S, R(403), R(403)]);
+/// Calls of a client of the clinic: sent by whoever is in it.
+pub const SEND: Cells = ACCOUNT;
+/// The same, where each line is judged alone.
+pub const SEND_MANY: Cells = Cells([R(401), S, S, H, S, H, S, R(403), H]);

@@ -139,12 +139,15 @@ impl World {
         let credential = if row.signs_out {
             self.callers.fresh(&self.ingress, who).await
         } else {
-            self.callers.credential(who).clone()
+            self.callers.on(row.method, row.path, who).clone()
         };
         request = credential.put_on(request);
         request = match row.body {
             Body::None => request,
             Body::Json(body) => request.json(&body(ids)),
+            Body::Line(body) => request
+                .header("content-type", "application/x-ndjson")
+                .body(body(ids).to_string()),
             Body::Wav => request
                 .header("content-type", "audio/wav")
                 .body(objects::WAV),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aftercall::embedded::seed::{self, Seeded};
+use aftercall::embedded::seed::{self, Seeded, SeededClient};
 use reqwest::Method;
 use serde_json::json;
 
@@ -30,6 +30,8 @@ pub enum Object {
     Failed,
     Customer,
     Client,
+    /// A call of a client.
+    Call,
     Key,
     /// A counsellor of the clinic.
     User,
@@ -58,6 +60,7 @@ impl Object {
             }
             Self::Customer => Some("/api/v1/customers/{id}"),
             Self::Client => Some("/api/v1/clients/{id}"),
+            Self::Call => Some("/api/v1/calls/{id}"),
             Self::User => Some("/api/v1/users/{id}"),
             Self::Clinic => Some("/api/v1/clinics/{id}"),
             Self::Erasure => Some("/api/v1/erasures/{id}"),
@@ -138,6 +141,18 @@ pub async fn make(world: &World, object: Object) -> Ids {
         Object::Client => {
             let body = json!({ "name": "Bakery" });
             Ids::of(post(ingress, owner, "/clients", &body).await)
+        }
+        Object::Call => {
+            let body = json!({ "name": "Bakery" });
+            let client = post(ingress, owner, "/clients", &body).await;
+            let client = SeededClient {
+                user_id: world.callers.owner_id.parse().expect("an id"),
+                account_id: world.callers.clinic_id.parse().expect("an id"),
+                client_id: client.parse().expect("an id"),
+            };
+            let record = json!({ "client_id": client.client_id, "notes": "none" });
+            let calls = seed::counted_calls(&world.harness, client, &[record]).await;
+            Ids::of(calls[0].to_string())
         }
         Object::Key => {
             let name = uuid::Uuid::new_v4().to_string();

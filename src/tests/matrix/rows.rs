@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::cells::{
     ACCOUNT, ACCOUNT_CHANGE, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY,
-    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, SIGNED_IN, USER,
-    USER_LIST, USER_MAKE,
+    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, SEND, SEND_MANY,
+    SIGNED_IN, USER, USER_LIST, USER_MAKE,
 };
 use super::objects::{Ids, Object};
 use crate::support::PASSWORD;
@@ -32,6 +32,8 @@ pub struct Row {
 pub enum Body {
     None,
     Json(fn(&Ids) -> Value),
+    /// One line of NDJSON.
+    Line(fn(&Ids) -> Value),
     Wav,
 }
 
@@ -59,6 +61,11 @@ impl Row {
 
     const fn json(mut self, body: fn(&Ids) -> Value) -> Self {
         self.body = Body::Json(body);
+        self
+    }
+
+    const fn lines(mut self, body: fn(&Ids) -> Value) -> Self {
+        self.body = Body::Line(body);
         self
     }
 
@@ -104,6 +111,7 @@ pub fn all() -> Vec<Row> {
     rows.extend(people());
     rows.extend(sessions());
     rows.extend(clients());
+    rows.extend(calls());
     rows
 }
 
@@ -304,6 +312,21 @@ fn clients() -> Vec<Row> {
             Object::Client,
             ACCOUNT_CHANGE,
         ),
+    ]
+}
+
+fn calls() -> Vec<Row> {
+    let record = |ids: &Ids| json!({ "client_id": ids.of_object(), "notes": "none" });
+    vec![
+        row("GET", "/api/v1/calls", Object::Call, ACCOUNT_LIST),
+        row("POST", "/api/v1/calls", Object::Client, SEND)
+            .json(record)
+            .ok(202)
+            .shows(Shows::Text("accepted")),
+        row("POST", "/api/v1/calls/batch", Object::Client, SEND_MANY)
+            .lines(record)
+            .shows(Shows::Text("\"accepted\":1")),
+        row("GET", "/api/v1/calls/{id}", Object::Call, ACCOUNT),
     ]
 }
 
