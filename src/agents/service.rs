@@ -7,7 +7,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, HeaderValue, Message};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
@@ -135,7 +135,7 @@ async fn accept(
         });
         found
             .and_then(|(_, values)| values.first())
-            .map(|value| value.as_str())
+            .map(HeaderValue::as_str)
     };
     state.limits.check_agent(client)?;
     let key = header("idempotency-key").map(IdempotencyKey::parse);
