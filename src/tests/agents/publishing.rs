@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use aftercall::bus;
 use aftercall::db::provision::Process;
 use aftercall::ids::{CallId, ClientId};
 use async_nats::{Client, ConnectOptions, HeaderMap, Request};
@@ -156,5 +157,41 @@ async fn an_erased_client_takes_no_calls() {
         .expect("Postgres answers");
     let answer = publish(&client, &scene.ours, &scene.ours.call()).await;
     assert_eq!(answer["code"], "client_not_found", "{answer}");
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn what_there_is_no_room_for_is_refused_at_once() {
+    let scene = Scene::start().await;
+    let client = connect(&scene, &scene.ours).await;
+    // Nothing can be stored for a while, so requests stay in hand: 8 MiB of them.
+    let jetstream = scene.harness.bus.jetstream();
+    jetstream.delete_stream(bus::CALLS).await.expect("gone");
+    let call = json!({ "client_id": scene.ours.client, "transcript": "x".repeat(200 << 10) });
+    let mut asked = JoinSet::new();
+    for _ in 0..60 {
+        let (client, subject, call) = (client.clone(), scene.ours.subject(), call.to_string());
+        asked.spawn(async move {
+            let answer = client
+                .request(subject, call.into())
+                .await
+                .expect("an answer");
+            let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+            answer["code"].as_str().expect("a problem").to_owned()
+        });
+    }
+    let codes = asked.join_all().await;
+    let of = |code: &str| codes.iter().filter(|it| *it == code).count();
+    assert!(of("queue_full") >= 60 - 41, "{codes:?}");
+    assert_eq!(of("queue_full") + of("unavailable"), 60, "{codes:?}");
+
+    let again = scene
+        .harness
+        .bus
+        .provision(bus::Parameters::default())
+        .await;
+    again.expect("the stream");
+    let answer = publish(&client, &scene.ours, &scene.ours.call()).await;
+    assert_eq!(answer["status"], "accepted", "{answer}");
     scene.finish().await;
 }
