@@ -172,8 +172,12 @@ async fn what_there_is_no_room_for_is_refused_at_once() {
     for _ in 0..60 {
         let (client, subject, call) = (client.clone(), scene.ours.subject(), call.to_string());
         asked.spawn(async move {
+            // Three sends of a frame have to fail before the others are answered.
+            let request = Request::new()
+                .payload(call.into())
+                .timeout(Some(Duration::from_secs(60)));
             let answer = client
-                .request(subject, call.into())
+                .send_request(subject, request)
                 .await
                 .expect("an answer");
             let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
