@@ -1,6 +1,7 @@
 //! Answers the broker when somebody connects who is none of our own users.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{Client, Message};
 use futures::StreamExt as _;
@@ -10,17 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::SIGN_INS;
 use super::jwt::{Issuer, Request};
-use super::sign_in::sign_in;
+use super::sign_in::{Refusal, sign_in};
 use crate::http::AppState;
 
 /// Where the broker asks, in its system account.
 const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 /// One of the ingresses answers.
 const QUEUE: &str = "ingress";
+/// The broker waits for two seconds, and what takes longer must not keep others waiting.
+const PATIENCE: Duration = Duration::from_millis(1_700);
 /// Sign-ins that are looked at at the same time; with known keys each takes microseconds.
 const AT_ONCE: usize = 16;
 
-/// Answers until the stop. The broker waits two seconds for an answer, then refuses.
+/// Answers until the stop.
 pub async fn serve(state: AppState, client: Client, issuer: Arc<Issuer>, stop: CancellationToken) {
     let requests = match client.queue_subscribe(SUBJECT, QUEUE.to_owned()).await {
         Ok(requests) => requests,
@@ -48,7 +51,8 @@ async fn answer(state: &AppState, client: &Client, issuer: &Issuer, message: Mes
     if request.is_late(Timestamp::now()) {
         return;
     }
-    let (token, outcome) = match sign_in(state, &request).await {
+    let signed_in = tokio::time::timeout(PATIENCE, sign_in(state, &request)).await;
+    let (token, outcome) = match signed_in.unwrap_or(Err(Refusal::Unavailable)) {
         Ok(agent) => (issuer.admit(&request, agent), "admitted"),
         Err(refusal) => {
             let why = refusal.as_str();

@@ -5,7 +5,7 @@
 //!
 //! Invariant: what is not known, because Postgres or the broker does not answer, ends no connection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -90,22 +90,23 @@ pub async fn watch(state: AppState, client: Client, stop: CancellationToken) {
 
 async fn sweep(state: &AppState, client: &Client) -> anyhow::Result<()> {
     let agents = agents(client).await?;
-    let keys: Vec<_> = agents.keys().copied().collect();
-    let gone: HashSet<ApiKeyId> = futures::stream::iter(keys)
-        .map(async |key| (key, may_act(state, key).await))
-        .buffer_unordered(AT_ONCE)
-        .filter_map(async |(key, may_act)| (!may_act).then_some(key))
-        .collect()
-        .await;
-    for (key, places) in agents {
-        if gone.contains(&key) {
-            for (server, cid) in places {
-                let kick = json!({ "cid": cid }).to_string();
-                ask(client, format!("$SYS.REQ.SERVER.{server}.KICK"), kick).await?;
-                counter!(CUT_OFF).increment(1);
-                tracing::info!(key = %key, "an agent is cut off, its key may act no more");
-            }
+    let mut judged = futures::stream::iter(agents)
+        .map(|(key, places)| async move { (may_act(state, key).await, key, places) })
+        .buffer_unordered(AT_ONCE);
+    while let Some((may_act, key, places)) = judged.next().await {
+        if !may_act {
+            end(client, key, places).await?;
         }
+    }
+    Ok(())
+}
+
+async fn end(client: &Client, key: ApiKeyId, places: Vec<Place>) -> anyhow::Result<()> {
+    for (server, cid) in places {
+        let kick = json!({ "cid": cid }).to_string();
+        ask(client, format!("$SYS.REQ.SERVER.{server}.KICK"), kick).await?;
+        counter!(CUT_OFF).increment(1);
+        tracing::info!(key = %key, "an agent is cut off, its key may act no more");
     }
     Ok(())
 }

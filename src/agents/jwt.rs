@@ -164,7 +164,7 @@ impl Issuer {
 
     /// Lets an agent in, under the name of its key, which is how its connection is found again.
     pub fn admit(&self, request: &Request, agent: Admitted) -> String {
-        let user = self.sign(Claims {
+        let user = self.sign(&Claims {
             jti: Uuid::new_v4().simple().to_string(),
             iat: Timestamp::now().as_second(),
             exp: Some(agent.until.as_second()),
@@ -200,7 +200,7 @@ impl Issuer {
         jwt: Option<String>,
         error: Option<&'static str>,
     ) -> String {
-        self.sign(Claims {
+        self.sign(&Claims {
             jti: Uuid::new_v4().simple().to_string(),
             iat: Timestamp::now().as_second(),
             exp: None,
@@ -219,8 +219,8 @@ impl Issuer {
         })
     }
 
-    fn sign<T: Serialize>(&self, claims: Claims<'_, T>) -> String {
-        let claims = serde_json::to_vec(&claims).expect("claims are text and numbers");
+    fn sign<T: Serialize>(&self, claims: &Claims<'_, T>) -> String {
+        let claims = serde_json::to_vec(claims).expect("claims are text and numbers");
         let signed = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#),

@@ -7,7 +7,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, HeaderValue, Message};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
@@ -29,8 +29,9 @@ const QUEUE: &str = "ingest";
 /// Bytes of all requests in hand, each counted with [`OVERHEAD_BYTES`] more.
 const IN_HAND_BYTES: usize = 8 << 20;
 const OVERHEAD_BYTES: usize = 1 << 10;
-/// Messages that the connection has read and nobody has looked at. The client drops those beyond it.
-const UNREAD: usize = 256;
+/// Messages that the connection has read and nobody has looked at. The client drops those beyond it;
+/// looking at one takes microseconds, so they are there for bursts.
+const UNREAD: usize = 4_096;
 /// A problem document is some hundred bytes; one with a hundred wrong fields is ten thousand.
 const MAX_PROBLEM_BYTES: usize = 1 << 20;
 
@@ -39,7 +40,7 @@ pub fn options() -> ConnectOptions {
     ConnectOptions::new()
         .name("ingest service")
         .subscription_capacity(UNREAD)
-        .event_callback(async |event| {
+        .event_callback(|event| async move {
             if matches!(event, Event::SlowConsumer(_)) {
                 dropped("overrun");
             }
@@ -60,19 +61,21 @@ pub async fn serve(state: AppState, client: Client, stop: CancellationToken) {
     };
     let room = Arc::new(Semaphore::new(IN_HAND_BYTES));
     let in_hand = TaskTracker::new();
+    let mut stopping = false;
     loop {
         tokio::select! {
             message = messages.next() => match message {
                 Some(message) => take(&state, &client, &room, &in_hand, message).await,
                 None => break,
             },
-            () = stop.cancelled() => break,
+            // Others of the queue take what comes now; what was on its way here is finished.
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                if messages.drain().await.is_err() {
+                    break;
+                }
+            }
         }
-    }
-    // Others of the queue take what comes now; what is here already is finished.
-    let _ = messages.unsubscribe().await;
-    while let Some(Some(message)) = messages.next().now_or_never() {
-        take(&state, &client, &room, &in_hand, message).await;
     }
     in_hand.close();
     in_hand.wait().await;
@@ -132,7 +135,7 @@ async fn accept(
         });
         found
             .and_then(|(_, values)| values.first())
-            .map(|value| value.as_str())
+            .map(HeaderValue::as_str)
     };
     state.limits.check_agent(client)?;
     let key = header("idempotency-key").map(IdempotencyKey::parse);

@@ -51,11 +51,11 @@ pub async fn sign_in(state: &AppState, request: &Request) -> Result<Admitted, Re
     let address: Option<IpAddr> = request.host().parse().ok();
     let address = address.map(|it| ClientAddress(it.to_canonical()));
     let verified = api_keys::verify(state, request.secret(), address).await;
-    let (key, credential) = verified.map_err(|error| refusal(error, Refusal::Key))?;
+    let (key, credential) = verified.map_err(|error| refusal(&error, Refusal::Key))?;
     state
         .limits
         .check_key(key)
-        .map_err(|error| refusal(error, Refusal::Limit))?;
+        .map_err(|error| refusal(&error, Refusal::Limit))?;
     if !credential.scopes.contains(&Scope::WriteCalls) {
         return Err(Refusal::Scope);
     }
@@ -73,7 +73,7 @@ pub async fn sign_in(state: &AppState, request: &Request) -> Result<Admitted, Re
         .account(&state.db, Principal::Key(key), client);
     let account = found
         .await
-        .map_err(|error| refusal(error, Refusal::Client))?;
+        .map_err(|error| refusal(&error, Refusal::Client))?;
     if account != credential.account_id {
         return Err(Refusal::Client);
     }
@@ -86,7 +86,7 @@ pub async fn sign_in(state: &AppState, request: &Request) -> Result<Admitted, Re
 }
 
 /// What the caller did wrong is `wrong`; what went wrong here is logged.
-fn refusal(error: ApiError, wrong: Refusal) -> Refusal {
+fn refusal(error: &ApiError, wrong: Refusal) -> Refusal {
     match error {
         ApiError::Internal(_) | ApiError::Unavailable(_) => {
             error.log();

@@ -67,6 +67,13 @@ const OIDC: Tool = Tool {
     any_python: false,
 };
 
+const AGENT: Tool = Tool {
+    name: "agent",
+    title: "the Python client of NATS, for the agent of the documentation (80 KB)",
+    requirements: include_str!("requirements/agent.txt"),
+    any_python: false,
+};
+
 /// Synthesis of a long call for the soak test; what it does is in the folder of its requirements.
 const LONG_CALL: Tool = Tool {
     name: "long-call",
@@ -102,6 +109,11 @@ pub async fn speech(tools_dir: &Path) -> Result<PythonInstall> {
 /// The OpenID provider, installed if it is not.
 pub async fn oidc(tools_dir: &Path) -> Result<PythonInstall> {
     packages(tools_dir, &OIDC).await
+}
+
+/// What an agent in Python needs, installed if it is not.
+pub async fn agent(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &AGENT).await
 }
 
 /// What makes the long call, installed if it is not.

@@ -54,10 +54,11 @@ where
         key: K,
         look_up: impl Future<Output = Result<V, sqlx::Error>>,
     ) -> Result<V, ApiError> {
-        let found = self
-            .fresh
-            .try_get_with(key, self.look_up(key, look_up))
-            .await;
+        if let Some(found) = self.fresh.get(&key).await {
+            return Ok(found);
+        }
+        // Boxed, because it is large and rarely needed.
+        let found = Box::pin(self.fresh.try_get_with(key, self.look_up(key, look_up))).await;
         found.map_err(|error: Arc<sqlx::Error>| {
             if is_unreachable(&error) {
                 ApiError::Unavailable(error.into())

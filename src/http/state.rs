@@ -150,12 +150,11 @@ pub async fn start(
         metrics,
         shutdown: shutdown.clone(),
     }));
-    let agents = match &state.config.agents {
-        Some(settings) => Some(Agents::start(&state, settings).await?),
-        None => {
-            tracing::info!("agents cannot publish over NATS: NATS_INGEST_URL is not set");
-            None
-        }
+    let agents = if let Some(settings) = &state.config.agents {
+        Some(Agents::start(&state, settings).await?)
+    } else {
+        tracing::info!("agents cannot publish over NATS: NATS_INGEST_URL is not set");
+        None
     };
     super::serve(
         listener,

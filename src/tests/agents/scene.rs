@@ -74,6 +74,14 @@ impl Agent {
         Ok(wire)
     }
 
+    /// Waits for the ingress, which subscribes a moment after its start.
+    pub async fn gets_in(&self, url: &str) {
+        aftercall::embedded::harness::eventually("agents get in", || async {
+            self.connect(url).await.is_ok()
+        })
+        .await;
+    }
+
     /// Publishes a call as an agent should, and returns the answer.
     pub async fn publish(&self, wire: &mut Wire, call: &Value) -> Value {
         let inbox = format!("{}.1", self.inbox());
@@ -96,6 +104,9 @@ impl Scene {
         drop((ada, bob));
         harness.idle_of("file-dead-letter").await;
         let facts = messages(&harness, bus::EVENTS).await;
+        for agent in [&ours, &other] {
+            agent.gets_in(&url).await;
+        }
         let spy = harness.bus.client().subscribe(">").await.expect("a spy");
         harness
             .bus
@@ -103,7 +114,7 @@ impl Scene {
             .flush()
             .await
             .expect("the broker answers");
-        let scene = Self {
+        Self {
             harness,
             ingress,
             url,
@@ -112,9 +123,7 @@ impl Scene {
             token,
             spy,
             facts,
-        };
-        scene.ready().await;
-        scene
+        }
     }
 
     /// Signs requests as the person whose agent this is.
@@ -171,20 +180,6 @@ impl Scene {
         self.ingress.stop().await;
         self.harness.finish_as_it_is().await;
     }
-
-    /// The service and the admission subscribe a moment after the start.
-    async fn ready(&self) {
-        for agent in [&self.ours, &self.other] {
-            aftercall::embedded::harness::eventually("agents get in", || async {
-                let Ok(mut wire) = agent.connect(&self.url).await else {
-                    return false;
-                };
-                let no_call = wire.publish(&agent.subject(), "", &[], b"").await;
-                no_call.is_empty()
-            })
-            .await;
-        }
-    }
 }
 
 /// A fresh client of the person's account.
@@ -203,7 +198,7 @@ pub async fn lines(harness: &Harness) -> Vec<Value> {
     let stream = stream.expect("the stream CALLS");
     let state = &stream.cached_info().state;
     let mut lines = Vec::new();
-    for sequence in state.first_sequence..=state.last_sequence {
+    for sequence in state.first_sequence.max(1)..=state.last_sequence {
         let frame = stream.get_raw_message(sequence).await.expect("a frame");
         let text = String::from_utf8(frame.payload.to_vec()).expect("UTF-8");
         for line in text.lines() {

@@ -58,10 +58,7 @@ async fn an_unbound_key_acts_for_clients_of_its_account() {
     let foreign = client_of(&bob).await;
     let body = json!({ "name": "agents", "scopes": ["calls:write"] });
     let agent = Agent::with_key(&ada, one, &body).await;
-    aftercall::embedded::harness::eventually("it gets in", || async {
-        agent.connect(&url).await.is_ok()
-    })
-    .await;
+    agent.gets_in(&url).await;
     let second = Agent {
         client: two,
         ..agent
@@ -90,10 +87,7 @@ async fn only_a_key_that_may_write_calls_gets_in() {
     let url = harness.nats.lock().await.agent_url();
     let ada = SignedIn::new(&ingress, "ada@example.org").await;
     let good = Agent::of(&ada).await;
-    aftercall::embedded::harness::eventually("a good key gets in", || async {
-        good.connect(&url).await.is_ok()
-    })
-    .await;
+    good.gets_in(&url).await;
     let client = good.client.to_string();
     let body = json!({ "name": "reader", "scopes": ["read"], "client_id": good.client });
     let reader = Agent::with_key(&ada, good.client, &body).await;
