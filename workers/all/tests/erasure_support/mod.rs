@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use aftercall::ids::SessionId;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use axum::{Json, Router};
