@@ -38,7 +38,11 @@ pub async fn run(
         let text = || String::from_utf8_lossy(body);
         ensure!(status == 200, "answered {status}: {}", text());
         let answer: Value = serde_json::from_slice(body)?;
-        ensure!(answer["accepted"] == LINES, "took {} lines", answer["accepted"]);
+        ensure!(
+            answer["accepted"] == LINES,
+            "took {} lines",
+            answer["accepted"]
+        );
         times.add(last_answer - before);
         sending += last_answer - before;
         calls += LINES as u64;

@@ -54,7 +54,10 @@ pub async fn run(
     let last_answer = Instant::now();
     let calls = times.count();
     Ok(Ingest {
-        way: format!("NATS, {IN_FLIGHT} requests at once of {} agents", speakers.len()),
+        way: format!(
+            "NATS, {IN_FLIGHT} requests at once of {} agents",
+            speakers.len()
+        ),
         calls,
         per_s: real(calls) / (last_answer - began).as_secs_f64(),
         answers: times.quantiles(),
