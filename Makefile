@@ -5,10 +5,9 @@ TOOLS  := $(CURDIR)/.local/tools/make
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ALL    := $(TARGET)/debug/aftercall-all
 CARGO  := --workspace --all-features
-# One set of features, so that what is measured is compiled once.
-BENCH  := --package aftercall --package aftercall-all --all-features
-BUILT  := --package aftercall --package aftercall-all --package aftercall-analytics \
-	--package aftercall-maintenance --all-features --bins
+# What is measured, and what measures it: one set of packages, so that all is compiled once.
+BENCH  := --package aftercall --package aftercall-all --package aftercall-analytics \
+	--package aftercall-maintenance --all-features
 # Passed on to the bench of calls, for example "--parts rounds --rounds 1 --seconds 5".
 CALLS  ?=
 
@@ -65,8 +64,7 @@ chaos: build ## Kill programs and servers at random while calls come in
 
 bench: build ## Measure sign-ins beside other work, and calls beside a baseline without a broker
 	@echo "building with optimisation (minutes the first time)"
-	@cargo build --release $(BUILT)
-	@cargo bench $(BENCH) --bench logins --bench calls --no-run
+	@cargo build --release $(BENCH) --bins --bench logins --bench calls
 	@echo "starting the servers and measuring"
 	@$(BENCH_SERVERS) cargo bench $(BENCH) --bench logins
 	@$(BENCH_SERVERS) cargo bench $(BENCH) --bench calls -- $(CALLS)

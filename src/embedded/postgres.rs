@@ -269,7 +269,13 @@ async fn launch(
     // No socket in a folder: its path has a length limit that a deep checkout exceeds.
     args.extend(["-h", "127.0.0.1", "-k", "", "-p"].map(Into::into));
     args.push(port.to_string().into());
-    let mut settings = vec!["max_connections=300", "timezone=UTC", "log_timezone=UTC"];
+    let mut settings = vec![
+        "max_connections=300",
+        "timezone=UTC",
+        "log_timezone=UTC",
+        // After a crash: as safe as to sync thousands of files one by one, which takes seconds.
+        "recovery_init_sync_method=syncfs",
+    ];
     if options.durability == Durability::Unsynced {
         settings.extend([
             "fsync=off",

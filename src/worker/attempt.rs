@@ -61,7 +61,9 @@ pub(super) async fn attempt<H: Handler>(
     message: &H::Consumes,
     context: &Context,
 ) -> Report {
-    let run = AssertUnwindSafe(async { handler.handle(message.clone(), context).await });
+    // In a box, because the layout of futures this deep is more than the compiler computes.
+    let run = Box::pin(async { handler.handle(message.clone(), context).await });
+    let run = AssertUnwindSafe(run);
     match run.catch_unwind().await {
         Ok(Ok(published)) => Report {
             facts: published.into_iter().map(Publishes::into_fact).collect(),

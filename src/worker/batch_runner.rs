@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::pull::Batch;
 use futures::stream::Fuse;
 use futures::{FutureExt, StreamExt};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::batch::{Alone, BatchHandler, Frame, Origin};
 use super::context::Context;
@@ -20,8 +20,11 @@ use super::source::{Source, pause_before_reopening};
 use crate::lifecycle::Shutdown;
 use crate::telemetry::TraceContext;
 
-/// See [`super::runner`].
-const PULL_LIFETIME: Duration = Duration::from_secs(10);
+/// See [`super::runner`]. Shorter than there, because a pull that got lost is a gap in what dashboards
+/// show.
+const PULL_LIFETIME: Duration = Duration::from_secs(2);
+/// A pull that has told nothing for its lifetime and this is lost; the client itself waits for longer.
+const PULL_LATENESS: Duration = Duration::from_millis(500);
 /// Most frames of a pull.
 const MAX_FRAMES: usize = 256;
 /// A batch is closed once it holds this many bytes of frames.
@@ -109,7 +112,10 @@ impl<B: BatchHandler> BatchRunner<B> {
         while bytes < MAX_BYTES {
             let next = async {
                 match until {
-                    None => Some(pull.next().await),
+                    None => {
+                        let lost = PULL_LIFETIME + PULL_LATENESS;
+                        timeout(lost, pull.next()).await.ok()
+                    }
                     Some(until) => timeout_at(until, pull.next()).await.ok(),
                 }
             };

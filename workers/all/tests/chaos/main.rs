@@ -100,7 +100,8 @@ struct Kills {
 async fn kill(site: &mut Site, case: &Case) -> Kills {
     let mut rng = StdRng::seed_from_u64(case.seed);
     let mut count = [0; Victim::ALL.len()];
-    let until = Instant::now() + case.kill_for;
+    let mut last_restart = Instant::now();
+    let until = last_restart + case.kill_for;
     let mut due = tokio::time::interval(case.kill_every);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     due.tick().await;
@@ -109,12 +110,19 @@ async fn kill(site: &mut Site, case: &Case) -> Kills {
         if Instant::now() > until {
             return Kills {
                 count,
-                last_restart: Instant::now(),
+                last_restart,
             };
         }
         let chosen = rng.random_range(0..Victim::ALL.len());
         count[chosen] += 1;
+        let began = Instant::now();
         site.kill_and_restart(Victim::ALL[chosen]).await;
+        last_restart = Instant::now();
+        println!(
+            "killed {:?}, back in {} ms",
+            Victim::ALL[chosen],
+            began.elapsed().as_millis()
+        );
     }
 }
 

@@ -55,6 +55,11 @@ impl Site {
         let env = env.with([("DATABASE_ADMIN_URL", postgres.admin_url())]);
         let harness = Harness::start_on(env).await;
         let agent = agent::agent(&harness, 3).await;
+        // A server that has run for a while does not begin with a database to recover.
+        sqlx::raw_sql("checkpoint")
+            .execute(&mut harness.admin().await)
+            .await
+            .unwrap();
         let port = free_port();
         let mut site = Self {
             harness,

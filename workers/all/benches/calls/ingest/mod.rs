@@ -1,31 +1,27 @@
 //! The other ways in: batches over HTTP, and calls over NATS.
 
+mod batches;
+mod nats;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use aftercall::db::provision::Process;
-use aftercall::embedded::agent::{self, Agent};
+use aftercall::embedded::agent;
 use aftercall::embedded::harness::Harness;
-use aftercall::ids::CallId;
 use anyhow::ensure;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::args::Args;
-use crate::figures::{Quantiles, Times, real};
-use crate::load::Connection;
-use crate::records;
+use crate::figures::Quantiles;
 use crate::support::free_port;
 use crate::systems::program;
-
-/// Lines of a batch: as many as one may have.
-const LINES: usize = 10_000;
 
 /// Calls of one way in.
 #[derive(Debug)]
 pub struct Ingest {
-    way: &'static str,
+    way: String,
     calls: u64,
     per_s: f64,
     answers: Quantiles,
@@ -38,64 +34,12 @@ pub async fn run(harness: &Harness, args: &Args) -> anyhow::Result<Vec<Ingest>> 
     let ingress = program(harness, Process::Ingress, port).await;
     let analytics = program(harness, Process::Analytics, free_port()).await;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let batches = batches(harness, address, &agent, args.duration()).await?;
+    let batches = batches::run(harness, address, &agent, args.duration()).await?;
+    let before = batches.calls;
+    let nats = nats::run(harness, &agent, before, args).await?;
     ingress.stop().await;
     analytics.stop().await;
-    Ok(vec![batches])
-}
-
-/// One batch after another.
-async fn batches(
-    harness: &Harness,
-    address: SocketAddr,
-    agent: &Agent,
-    duration: Duration,
-) -> anyhow::Result<Ingest> {
-    eprintln!("batches of {LINES} lines");
-    let records: Vec<_> = records::records(agent).collect();
-    let mut connection = Connection::open(address).await?;
-    let (mut times, mut calls) = (Times::default(), 0);
-    let mut sending = Duration::ZERO;
-    let mut last_answer = Instant::now();
-    while sending < duration {
-        let request = batch(address, agent, &records);
-        let before = Instant::now();
-        let (status, body) = connection.send(&request).await?;
-        last_answer = Instant::now();
-        ensure!(
-            status == 200,
-            "answered {status}: {}",
-            String::from_utf8_lossy(body)
-        );
-        let answer: Value = serde_json::from_slice(body)?;
-        ensure!(
-            answer["accepted"] == LINES,
-            "{} lines were taken",
-            answer["accepted"]
-        );
-        times.add(last_answer - before);
-        sending += last_answer - before;
-        calls += LINES as u64;
-    }
-    Ok(Ingest {
-        way: "batches of 10,000 lines, one at a time",
-        calls,
-        per_s: real(calls) / sending.as_secs_f64(),
-        answers: times.quantiles(),
-        lag: counted(harness, calls, last_answer).await?,
-    })
-}
-
-fn batch(address: SocketAddr, agent: &Agent, records: &[String]) -> Vec<u8> {
-    let nil = Uuid::nil().to_string();
-    let mut lines = String::new();
-    for record in records.iter().cycle().take(LINES) {
-        lines.push_str(&record.replacen(&nil, &CallId::generate().to_string(), 1));
-        lines.push('\n');
-    }
-    let path = "/api/v1/calls/batch";
-    let head = records::head(address, agent, path, "application/x-ndjson", lines.len());
-    [head, lines].concat().into_bytes()
+    Ok(vec![batches, nats])
 }
 
 /// The time since the last answer at which everything is counted.
