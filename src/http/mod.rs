@@ -110,6 +110,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(clients::get, clients::update, clients::delete))
         .routes(routes!(calls::create))
         .routes(routes!(calls::create_many))
+        .routes(routes!(calls::delete))
 }
 
 /// What has no prefix.

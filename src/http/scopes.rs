@@ -70,6 +70,7 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("DELETE", "/clients/{id}", Scope::WriteClients),
     ("POST", "/calls", Scope::WriteCalls),
     ("POST", "/calls/batch", Scope::WriteCalls),
+    ("DELETE", "/calls/{id}", Scope::WriteCalls),
 ];
 
 /// The scope that a key needs for a route, with or without its prefix; none where it is for people only.

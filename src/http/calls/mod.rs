@@ -6,11 +6,13 @@
 mod accept;
 mod batch;
 mod clients;
+mod erase;
 mod lines;
 
 pub use accept::{__path_create, Accepted, accept, create, read};
 pub use batch::{__path_create_many, create_many};
 pub use clients::ClientsOfCallers;
+pub use erase::{__path_delete, delete, erase_client};
 
 use crate::bus::FrameHeaders;
 use crate::events::calls_ended;
