@@ -65,9 +65,12 @@ impl Bench {
         ] {
             let draft = clients::Draft {
                 name,
+                phone_number: None,
+                profession: None,
+                voice_id: None,
+                voice_name: None,
                 system_prompt: Some("Be kind.".to_owned()),
                 is_active: true,
-                ..clients::Draft::default()
             };
             clients::insert(&mut tx, id, &draft).await.unwrap();
         }
