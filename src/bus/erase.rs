@@ -32,6 +32,16 @@ pub struct Extent {
 impl Bus {
     /// The messages of a stream whose subject matches, oldest first. Wildcards are the broker's.
     pub async fn find(&self, stream: &str, filter: &str) -> Result<Vec<Stored>, BusError> {
+        self.find_with(stream, filter, |_| true).await
+    }
+
+    /// Those of them whose payload is looked for.
+    pub async fn find_with(
+        &self,
+        stream: &str,
+        filter: &str,
+        is_looked_for: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<Stored>, BusError> {
         let of = self.stream(stream).await?;
         let mut found = Vec::new();
         let mut from = 1;
@@ -40,11 +50,13 @@ impl Bus {
             match next.next_by_subject(filter).send().await {
                 Ok(message) => {
                     from = message.sequence + 1;
-                    found.push(Stored {
-                        sequence: message.sequence,
-                        subject: message.subject.to_string(),
-                        headers: message.headers,
-                    });
+                    if is_looked_for(&message.payload) {
+                        found.push(Stored {
+                            sequence: message.sequence,
+                            subject: message.subject.to_string(),
+                            headers: message.headers,
+                        });
+                    }
                 }
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
                     return Ok(found);

@@ -58,6 +58,9 @@ pub fn dead_ending_with(last: &str) -> String {
     format!("dead.*.events.*.*.{last}")
 }
 
+/// Filter for every frame of calls in the stream DEAD.
+pub const DEAD_CALLS: &str = "dead.*.calls.>";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 //! Erasures: what was asked to be destroyed (`erasures`), and the work in each session
-//! (`erasure_sessions`). Both outlive what they name.
+//! (`erasure_sessions`). Both outlive what they name. The work in calls is in `db::call_erasures`.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -256,6 +256,8 @@ pub async fn destroyed(tx: &mut Tx, erasure: &Erasure) -> Result<Vec<Destroyed>,
             select $3::jsonb as list
             union all
             select destroyed from erasure_sessions where account_id = $1 and erasure_id = $2
+            union all
+            select destroyed from erasure_calls where account_id = $1 and erasure_id = $2
         ) lists, jsonb_to_recordset(lists.list) as list ("where" text, what text, count bigint),
             lateral (select list."where" as place, list.what, list.count) d
         where d.count > 0 group by d.place, d.what order by d.place, d.what"#,
@@ -270,9 +272,10 @@ pub async fn destroyed(tx: &mut Tx, erasure: &Erasure) -> Result<Vec<Destroyed>,
 /// The oldest message of a stream that an erasure has found and not destroyed yet.
 pub async fn lowest_found(tx: &mut Tx, stream: &str) -> Result<Option<u64>, sqlx::Error> {
     let lowest = sqlx::query_scalar!(
-        "select min((place ->> 1)::bigint)
-        from erasure_sessions, jsonb_array_elements(messages) place
-        where state <> 'done' and messages <> '[]' and place ->> 0 = $1",
+        "select least(
+            (select min((place ->> 1)::bigint) from erasure_sessions, jsonb_array_elements(messages) place
+                where state <> 'done' and messages <> '[]' and place ->> 0 = $1),
+            (select min(stream_sequence) from erasure_messages where state = 'found' and stream = $1))",
         stream,
     );
     let lowest = lowest.fetch_one(&mut **tx).await?;

@@ -9,6 +9,7 @@
 pub mod analyses;
 pub mod api_keys;
 pub mod audit;
+pub mod call_erasures;
 pub mod call_reads;
 pub mod calls;
 pub mod clients;

@@ -18,6 +18,17 @@ pub async fn insert(
     traceparent: Option<&str>,
     facts: &[Fact],
 ) -> Result<Vec<Message>, sqlx::Error> {
+    insert_of(tx, session.account_id, source, traceparent, facts).await
+}
+
+/// The same for facts of an account, which are of no session.
+pub async fn insert_of(
+    tx: &mut Tx,
+    account_id: AccountId,
+    source: &str,
+    traceparent: Option<&str>,
+    facts: &[Fact],
+) -> Result<Vec<Message>, sqlx::Error> {
     let now = Timestamp::now();
     let mut messages = Vec::with_capacity(facts.len());
     for fact in facts {
@@ -27,7 +38,7 @@ pub async fn insert(
             "insert into outbox (account_id, id, subject, event_type, version, source, at, traceparent, data)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             on conflict on constraint outbox_pkey do nothing",
-            session.account_id.0,
+            account_id.0,
             message.envelope.id.0,
             message.subject,
             message.envelope.event_type,

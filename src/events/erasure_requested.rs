@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::Event;
 use crate::ids::{ErasureId, SessionId};
 
-/// Parts of a session, or all of it, are to be destroyed wherever they are.
+/// Parts of a session, or all of it, or a call, or a client with all of its calls, are to be destroyed
+/// wherever they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasureRequested {
+    /// For a call or a client, which are no session, the id of the erasure itself.
     pub session_id: SessionId,
     /// An erasure of a customer has one of these facts for each session.
     pub erasure_id: ErasureId,

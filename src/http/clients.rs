@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -11,8 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::audit::{Object, note};
 use super::caller::Caller;
+use super::calls;
 use super::client_bodies::{ClientChange, ClientShape, NewClient, changed};
-use super::extract::{Answer, Body, Id, IdempotencyKey, Params};
+use super::erasures::Erasing;
+use super::extract::{Answer, Body, Id, IdempotencyKey, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::page::{NumberedPage, NumberedPageParams, Page, PageParams};
 use super::problem::{ApiError, Problem};
@@ -168,18 +170,38 @@ pub async fn update(
     Ok(Json(client.into()))
 }
 
+/// How a client is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteParams {
+    /// Destroy it with all of its calls, for good.
+    #[serde(default)]
+    pub erase: bool,
+}
+
 /// Delete a client: it is hidden from lists, and what belongs to it stays. Repeats change nothing.
+///
+/// With `erase=true` it is erased with all of its calls: 404 from this moment for everything but a repeat,
+/// which gives the same erasure; keys that are bound to it end.
 #[utoipa::path(delete, path = "/clients/{id}", tag = "clients", security(("bearer" = [])),
-    params(("id" = ClientId, Path)),
+    params(("id" = ClientId, Path), DeleteParams),
     responses(
         (status = 200, body = ClientShape),
+        (status = 202, description = "Being erased", body = Erasing),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn delete(
     State(state): State<AppState>,
     caller: Caller,
+    trace: Trace,
     Id(id): Id<ClientId>,
-) -> Answer<ClientShape> {
+    Params(params): Params<DeleteParams>,
+) -> Result<Response, ApiError> {
+    if params.erase {
+        let erasing = calls::erase_client(&state, caller, trace, id).await?;
+        return Ok((StatusCode::ACCEPTED, Json(erasing)).into_response());
+    }
     let mut tx = state.db.begin(caller.principal()).await?;
     let mut client = read(&mut tx, id).await?;
     if client.is_active {
@@ -189,17 +211,11 @@ pub async fn delete(
         };
         clients::update(&mut tx, id, &change).await?;
         client = read(&mut tx, id).await?;
-        note(
-            &mut tx,
-            &caller,
-            "client.deleted",
-            object(&client),
-            json!({}),
-        )
-        .await?;
+        let details = json!({});
+        note(&mut tx, &caller, "client.deleted", object(&client), details).await?;
     }
     tx.commit().await?;
-    Ok(Json(client.into()))
+    Ok(Json(ClientShape::from(client)).into_response())
 }
 
 fn object(client: &Client) -> Object {

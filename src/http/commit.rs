@@ -38,6 +38,18 @@ pub async fn stage_last(
     Ok(outbox::insert(tx, session, SOURCE, Some(&traceparent), facts).await?)
 }
 
+/// Puts the event of a fact into the outbox that is of no session.
+pub async fn stage_of(
+    tx: &mut Tx,
+    account_id: AccountId,
+    trace: Trace,
+    fact: &Fact,
+) -> Result<Vec<Message>, ApiError> {
+    let traceparent = trace.traceparent();
+    let facts = std::slice::from_ref(fact);
+    Ok(outbox::insert_of(tx, account_id, SOURCE, Some(&traceparent), facts).await?)
+}
+
 /// Commits, and publishes what was [`stage`]d.
 ///
 /// The answer does not wait for the broker: events that cannot be published now stay in the outbox,
@@ -49,10 +61,21 @@ pub async fn commit(
     caller: Caller,
     messages: Vec<Message>,
 ) -> Result<(), ApiError> {
+    commit_of(state, tx, session.account_id, caller, messages).await
+}
+
+/// The same for an account, where there is no session.
+pub async fn commit_of(
+    state: &AppState,
+    tx: Tx,
+    account: AccountId,
+    caller: Caller,
+    messages: Vec<Message>,
+) -> Result<(), ApiError> {
     tx.commit().await?;
     if !messages.is_empty() {
         let (db, bus) = (state.db.clone(), state.bus.clone());
-        let (principal, account) = (caller.principal(), session.account_id);
+        let principal = caller.principal();
         state
             .tasks
             .spawn(publish(db, bus, principal, account, messages));

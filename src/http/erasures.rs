@@ -17,7 +17,7 @@ use super::problem::{ApiError, Problem};
 use crate::db::erasure_sessions::{Destroyed, Step};
 use crate::db::erasures::{self, Erasure, Progress, Reason, Subject};
 use crate::db::timeline::{self, LockedSession};
-use crate::db::{Tx, customers};
+use crate::db::{Tx, call_erasures, customers};
 use crate::events::{ErasedPart, Message};
 use crate::ids::{CustomerId, ErasureId, SessionId, UserId};
 
@@ -39,7 +39,7 @@ pub struct Erasing {
 pub struct Receipt {
     pub erasure_id: ErasureId,
     pub subject: ErasedSubject,
-    /// `session` where it went as a whole, else `recording`, `transcript`, `analysis`.
+    /// `session`, `client` or `call` where it went as a whole, else `recording`, `transcript`, `analysis`.
     pub parts: Vec<String>,
     /// `request`, `consent` or `retention`.
     pub reason: String,
@@ -55,7 +55,7 @@ pub struct Receipt {
 /// What an erasure names.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ErasedSubject {
-    /// `session` or `customer`.
+    /// `session`, `customer`, `client` or `call`.
     pub kind: String,
     pub id: Uuid,
 }
@@ -74,7 +74,7 @@ pub enum ErasureState {
 /// So many things that are gone.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DestroyedShape {
-    /// `postgres`, `object store`, `stream EVENTS` or `stream DEAD`.
+    /// `postgres`, `object store`, `stream EVENTS`, `stream CALLS` or `stream DEAD`.
     #[serde(rename = "where")]
     pub place: String,
     pub what: String,
@@ -114,9 +114,10 @@ pub async fn get(
         what: "this erasure",
     })?;
     let progress = erasures::progress(&mut tx, &erasure).await?;
+    let calls = call_erasures::progress(&mut tx, &erasure).await?;
     let destroyed = erasures::destroyed(&mut tx, &erasure).await?;
     tx.commit().await?;
-    Ok(Json(receipt(erasure, &progress, destroyed)))
+    Ok(Json(receipt(erasure, &progress, calls, destroyed)))
 }
 
 /// Erases a whole session; asked for again, it is the same erasure.
@@ -197,7 +198,7 @@ async fn take_away(
 }
 
 /// What cannot be undone is for people.
-fn require_person(caller: &Caller) -> Result<(), ApiError> {
+pub fn require_person(caller: &Caller) -> Result<(), ApiError> {
     match caller.key_id() {
         None => Ok(()),
         Some(_) => Err(ApiError::Forbidden {
@@ -230,14 +231,35 @@ async fn erased_before(
         .ok_or(not_found)
 }
 
-fn receipt(erasure: Erasure, progress: &[Progress], destroyed: Vec<Destroyed>) -> Receipt {
+fn receipt(
+    erasure: Erasure,
+    progress: &[Progress],
+    calls: Option<call_erasures::Progress>,
+    destroyed: Vec<Destroyed>,
+) -> Receipt {
     let at = |step| progress.iter().find(move |progress| progress.step == step);
-    let state = match (at(Step::Requested), at(Step::Settling), at(Step::Pending)) {
-        (None, None, None) => ErasureState::Done,
-        (None, None, Some(_)) => ErasureState::Pending,
-        _ => ErasureState::Running,
+    let is_at = |step| at(step).is_some() || calls.is_some_and(|calls| calls.step == step);
+    let state = if is_at(Step::Requested) || is_at(Step::Settling) {
+        ErasureState::Running
+    } else if is_at(Step::Pending) {
+        ErasureState::Pending
+    } else {
+        ErasureState::Done
     };
-    let last = at(Step::Done).map_or(erasure.requested_at, |done| done.updated_at);
+    let last = at(Step::Done).map(|done| done.updated_at);
+    let last = last.max(calls.map(|calls| calls.updated_at));
+    let last = last.unwrap_or(erasure.requested_at);
+    let whole = if erasure.subject_kind == "call" {
+        "calls"
+    } else {
+        "clients"
+    };
+    let pending = progress.iter().filter_map(pending);
+    let pending = pending.chain(
+        calls
+            .iter()
+            .flat_map(|calls| pending_of_calls(*calls, whole)),
+    );
     let destroyed = destroyed.into_iter().map(|gone| DestroyedShape {
         place: gone.place,
         what: gone.what,
@@ -256,8 +278,38 @@ fn receipt(erasure: Erasure, progress: &[Progress], destroyed: Vec<Destroyed>) -
         requested_by: erasure.requested_by,
         completed_at: (state == ErasureState::Done).then_some(last),
         destroyed: destroyed.collect(),
-        pending: progress.iter().filter_map(pending).collect(),
+        pending: pending.collect(),
     }
+}
+
+/// What is left of an erasure of calls, step by step; trimmed messages show from the first.
+fn pending_of_calls(
+    calls: call_erasures::Progress,
+    whole: &'static str,
+) -> impl Iterator<Item = PendingShape> {
+    let of = |place, what, count, until, why| PendingShape {
+        place,
+        what,
+        count,
+        until,
+        why,
+    };
+    let rows = (calls.step == Step::Requested)
+        .then(|| of("everywhere", whole, 1, None, "it is being destroyed"));
+    let until = calls.updated_at.checked_add(SETTLES_WITHIN).ok();
+    let settling = (calls.step == Step::Settling && calls.found == 0).then(|| {
+        let why = "a message that was on its way may still arrive";
+        of("stream CALLS", whole, 1, until, why)
+    });
+    let found = (calls.found > 0).then(|| {
+        let why = "they are destroyed once all calls that they carry are kept";
+        of("stream CALLS", "messages", calls.found, None, why)
+    });
+    let trimmed = (calls.trimmed > 0).then(|| {
+        let why = "they left the stream before, and their bytes go with the file they are in";
+        of("stream CALLS", "trimmed messages", calls.trimmed, None, why)
+    });
+    [rows, settling, found, trimmed].into_iter().flatten()
 }
 
 fn pending(progress: &Progress) -> Option<PendingShape> {

@@ -111,7 +111,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(clients::get, clients::update, clients::delete))
         .routes(routes!(calls::list, calls::create))
         .routes(routes!(calls::create_many))
-        .routes(routes!(calls::get))
+        .routes(routes!(calls::get, calls::delete))
 }
 
 /// What has no prefix.

@@ -72,6 +72,7 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("POST", "/calls", Scope::WriteCalls),
     ("POST", "/calls/batch", Scope::WriteCalls),
     ("GET", "/calls/{id}", Scope::Read),
+    ("DELETE", "/calls/{id}", Scope::WriteCalls),
 ];
 
 /// The scope that a key needs for a route, with or without its prefix; none where it is for people only.

@@ -7,6 +7,7 @@ mod accept;
 mod batch;
 mod clients;
 mod get;
+mod erase;
 mod lines;
 mod list;
 mod recent;
@@ -18,6 +19,7 @@ pub use clients::ClientsOfCallers;
 pub use get::{__path_get, get};
 pub use list::{__path_list, list};
 pub use recent::Recent;
+pub use erase::{__path_delete, delete, erase_client};
 
 use crate::bus::FrameHeaders;
 use crate::events::calls_ended;

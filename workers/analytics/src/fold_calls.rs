@@ -6,7 +6,7 @@ use aftercall::bus::Bus;
 use aftercall::calls::{CallRecord, SentimentBy};
 use aftercall::db::calls::{self, Arrived, ClientSettings, Key};
 use aftercall::db::rollups::{self, Hold};
-use aftercall::db::{Db, Principal, Tx, WorkerRole};
+use aftercall::db::{Db, Principal, Tx, WorkerRole, call_erasures};
 use aftercall::events::calls_ended::{CallLine, read_line};
 use aftercall::ids::{AccountId, ClientId};
 use aftercall::rollups::Deltas;
@@ -48,12 +48,19 @@ impl BatchHandler for FoldCalls {
             .iter()
             .map(|read| (read.line.account_id, read.line.client_id));
         let clients = calls::clients(&mut tx, &owners.collect()).await?;
-        let (arrived, of_nobody) = arrivals(&read, &clients);
-        refused.extend(of_nobody);
-        let counted = fold(&mut tx, stream_created, &arrived)
+        let (arrived, mut of_nobody) = arrivals(&read, &clients);
+        let (counted, mut late) = fold(&mut tx, stream_created, &arrived)
             .await
             .map_err(failure)?;
+        late.extend(
+            of_nobody
+                .iter()
+                .map(|(key, line)| (*key, line.stream_sequence)),
+        );
+        let erased = call_erasures::note_late(&mut tx, stream_created, &late).await?;
         tx.commit().await?;
+        of_nobody.retain(|(key, _)| !erased.contains(key));
+        refused.extend(of_nobody.into_iter().map(|(_, line)| line));
         for account in counted {
             wake(&self.bus, account).await;
         }
@@ -141,16 +148,17 @@ fn refused(frame: &CallFrame, line: i32, bytes: &[u8], class: Class, detail: Str
 fn arrivals<'a>(
     read: &'a [Read<'a>],
     clients: &HashMap<(AccountId, ClientId), ClientSettings>,
-) -> (Vec<Arrived<'a>>, Vec<Refused>) {
+) -> (Vec<Arrived<'a>>, Vec<(Key, Refused)>) {
     let (mut arrived, mut of_nobody) = (Vec::with_capacity(read.len()), Vec::new());
     for read in read {
         let line = &read.line;
+        let key = (line.account_id, line.id, line.client_id);
         let Some(client) = clients.get(&(line.account_id, line.client_id)) else {
-            of_nobody.push(read.refuse("its client does not exist"));
+            of_nobody.push((key, read.refuse("its client does not exist")));
             continue;
         };
         if read.record.client_id != line.client_id {
-            of_nobody.push(read.refuse("the record names another client"));
+            of_nobody.push((key, read.refuse("the record names another client")));
             continue;
         }
         let counted = read.record.counted(line.account_id, line.received_at);
@@ -170,12 +178,13 @@ fn arrivals<'a>(
     (arrived, of_nobody)
 }
 
-/// Inserts what is new and counts it; answers the accounts whose figures changed.
+/// Inserts what is new and counts it; answers the accounts whose figures changed, and what was not new
+/// with the message that brought it.
 async fn fold(
     tx: &mut Tx,
     stream_created: Timestamp,
     arrived: &[Arrived<'_>],
-) -> Result<BTreeSet<AccountId>, sqlx::Error> {
+) -> Result<(BTreeSet<AccountId>, Vec<(Key, i64)>), sqlx::Error> {
     let times = arrived.iter().map(|call| call.counted.at);
     rollups::lock_days(tx, times, Hold::Shared).await?;
     let mut keys: HashSet<Key> = HashSet::with_capacity(arrived.len());
@@ -194,5 +203,8 @@ async fn fold(
     }
     calls::note_repeats(tx, stream_created, &repeats).await?;
     rollups::apply(tx, &deltas).await?;
-    Ok(accounts)
+    let late = repeats
+        .iter()
+        .map(|call| (call.key(), call.stream_sequence));
+    Ok((accounts, late.collect()))
 }

@@ -7,7 +7,7 @@ use aftercall::worker::{Context, Failure, Handler};
 
 use crate::erasure::Eraser;
 
-/// Destroys a session, or parts of one, right after it was asked for. Whatever keeps it from that, the
+/// Destroys a session or parts of one, a call, or a client, right after it was asked for. Whatever keeps it from that, the
 /// job `erasures` goes on where it stopped.
 #[derive(Clone, Debug)]
 pub struct EraseSession {

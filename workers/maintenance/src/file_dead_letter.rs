@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use aftercall::db::dead_letters::{self, Letter};
-use aftercall::db::{Db, Principal, WorkerRole, erasure_sessions};
+use aftercall::db::{Db, Principal, Tx, WorkerRole, call_erasures, erasure_sessions};
+use aftercall::events::calls_ended::{self, read_line};
 use aftercall::worker::{Context, Failure, Handler};
 
 /// Files what handlers gave up on, so that it can be listed, read and redriven.
@@ -27,7 +28,11 @@ impl Handler for FileDeadLetter {
     type Publishes = Infallible;
     type Fails = Infallible;
 
-    async fn handle(&self, letter: Letter, _context: &Context) -> Result<Vec<Infallible>, Failure> {
+    async fn handle(
+        &self,
+        mut letter: Letter,
+        _context: &Context,
+    ) -> Result<Vec<Infallible>, Failure> {
         let mut tx = self
             .db
             .begin(Principal::Worker(WorkerRole::Maintenance))
@@ -37,6 +42,8 @@ impl Handler for FileDeadLetter {
         {
             // Late: its message goes with the erasure's next pass.
             tracing::info!(session_id = %session, "dead letter of an erased session dropped");
+        } else if !strike_erased(&mut tx, &mut letter).await? {
+            tracing::info!("dead letter of erased calls dropped");
         } else if dead_letters::file(&mut tx, &letter).await? {
             tracing::warn!(
                 handler = letter.handler,
@@ -51,4 +58,27 @@ impl Handler for FileDeadLetter {
     fn failed(&self, _letter: &Letter, _redrive: u32, _reason: String) -> Option<Infallible> {
         None
     }
+}
+
+/// Takes erased calls out of a letter that came late; their erasures destroy its message. Answers whether
+/// anything is left to be filed.
+async fn strike_erased(tx: &mut Tx, letter: &mut Letter) -> anyhow::Result<bool> {
+    if letter.subject != calls_ended::SUBJECT {
+        return Ok(true);
+    }
+    let key = |line: &[u8]| {
+        read_line(line)
+            .ok()
+            .map(|line| (line.account_id, line.id, line.client_id))
+    };
+    let keys: Vec<_> = calls_ended::lines(&letter.data).filter_map(key).collect();
+    let erased = call_erasures::is_erased(tx, &keys).await?;
+    if erased.is_empty() {
+        return Ok(true);
+    }
+    let struck = call_erasures::without(&letter.data, |line| {
+        key(line).is_some_and(|key| erased.contains(&key))
+    });
+    letter.data = struck.data.unwrap_or_default();
+    Ok(!letter.data.is_empty())
 }

@@ -3,7 +3,7 @@
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
 //! | [`FileDeadLetter`] | dead letters | nothing | `dead_letters` | nothing |
-//! | [`EraseSession`] | `erasure.requested` | nothing | everything of a session, `erasure_sessions` | object store, broker |
+//! | [`EraseSession`] | `erasure.requested` | nothing | everything of a session, a call or a client, and how far it is | object store, broker |
 //!
 //! | job | what it does |
 //! | --- | --- |
@@ -12,7 +12,7 @@
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
 //! | [`Eraser::go_on`] | goes on with erasures, and makes their second pass |
 //! | [`trim`](trim::trim) | takes what everybody has consumed out of streams that fill up |
-//! | [`retain`] | asks for the erasure of what is older than the policy of its account allows |
+//! | [`retain`], [`retain_calls`] | asks for the erasure of what is older than the policy of its account allows, and blanks what calls said |
 //! | `answers` | forgets answers kept for `Idempotency-Key` after a day |
 //! | `sign-ins` | forgets sign-ins and refresh tokens a week after they ended |
 //! | `deliveries` | forgets failures of messages that are no longer in any stream |
@@ -40,7 +40,7 @@ pub use erasure::Eraser;
 pub use file_dead_letter::FileDeadLetter;
 pub use outbox::relay;
 pub use reconcile::reconcile;
-pub use retention::retain;
+pub use retention::{retain, retain_calls};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,9 +183,15 @@ fn jobs(
             (db.clone(), bus.clone()),
             |(db, bus)| async move { trim::trim(&db, &bus, Timestamp::now()).await },
         ),
-        job("retention", 900, db.clone(), |db| async move {
-            retain(&db, Timestamp::now()).await
-        }),
+        job(
+            "retention",
+            900,
+            (db.clone(), eraser.clone()),
+            |(db, eraser)| async move {
+                let asked = retain(&db, Timestamp::now()).await?;
+                Ok(asked + retain_calls(&db, &eraser, Timestamp::now()).await?)
+            },
+        ),
         job("answers", 3600, db.clone(), move |db| async move {
             let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
             let before = Timestamp::now().checked_sub(ANSWER_AGE)?;

@@ -4,12 +4,16 @@
 
 use aftercall::db::erasures::{self, Reason, Subject};
 use aftercall::db::retention::{self, Overdue};
-use aftercall::db::{Db, Principal, WorkerRole, outbox, timeline};
+use aftercall::db::{Db, Principal, WorkerRole, call_erasures, outbox, timeline};
 use aftercall::events::Fact;
 use jiff::Timestamp;
 
+use crate::erasure::Eraser;
+
 /// So many are asked for in one run of the job.
 const BATCH: i64 = 500;
+/// So many calls are blanked in one transaction.
+const CALLS_AT_ONCE: i64 = 1_000;
 
 /// Asks for what is too old at `now`; answers how many erasures that makes. One that fails stays for
 /// the next run and holds no other up.
@@ -28,6 +32,33 @@ pub async fn retain(db: &Db, now: Timestamp) -> anyhow::Result<u64> {
         }
     }
     Ok(asked)
+}
+
+/// Blanks what calls said too long ago; answers how many calls that were. Their messages go with the
+/// erasures that this makes, a batch each.
+pub async fn retain_calls(db: &Db, eraser: &Eraser, now: Timestamp) -> anyhow::Result<u64> {
+    let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+    let overdue = call_erasures::overdue(&mut tx, now, BATCH).await?;
+    tx.commit().await?;
+    let mut blanked = 0;
+    for old in overdue {
+        loop {
+            let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+            let Some((count, work)) = call_erasures::blank(&mut tx, old, CALLS_AT_ONCE).await?
+            else {
+                call_erasures::went_through(&mut tx, old, now).await?;
+                tx.commit().await?;
+                break;
+            };
+            tx.commit().await?;
+            blanked += count as u64;
+            if let Err(error) = eraser.pass_calls(work).await {
+                let (erasure_id, error) = (work.erasure_id, format!("{error:#}"));
+                tracing::warn!(%erasure_id, error, "messages of old calls are left for later");
+            }
+        }
+    }
+    Ok(blanked)
 }
 
 async fn ask(db: &Db, old: &Overdue) -> anyhow::Result<u64> {

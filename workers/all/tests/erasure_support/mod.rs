@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod search;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -13,9 +15,11 @@ use axum::{Json, Router};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+pub use search::tables_with;
 
 /// What nobody may find after the erasure.
 pub const CANARY: &str = "canarybird";
@@ -143,50 +147,7 @@ pub async fn in_tables(admin: &mut PgConnection) -> Vec<String> {
     tables_with(admin, CANARY).await
 }
 
-/// Tables in which a row has `text` somewhere.
-pub async fn tables_with(admin: &mut PgConnection, text: &str) -> Vec<String> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select c.relname::text from pg_class c
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'm')",
-    )
-    .fetch_all(&mut *admin)
-    .await
-    .unwrap();
-    let mut found = Vec::new();
-    for table in tables {
-        // A row as text shows bytes in hexadecimal.
-        let query = format!(
-            "select count(*) from {table} t where position($1 in t::text) > 0
-                or position(encode(convert_to($1, 'UTF8'), 'hex') in t::text) > 0"
-        );
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query))
-            .bind(text)
-            .fetch_one(&mut *admin)
-            .await
-            .unwrap();
-        if count > 0 {
-            found.push(table);
-        }
-    }
-    found
-}
-
 /// Files below a folder that hold the canary.
 pub fn in_files(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(in_files(&path));
-            continue;
-        }
-        // What is gone by now holds nothing.
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        let needle = CANARY.as_bytes();
-        let is_named = path.to_string_lossy().contains(CANARY);
-        if is_named || bytes.windows(needle.len()).any(|at| at == needle) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
+    search::files_with(dir, CANARY)
 }

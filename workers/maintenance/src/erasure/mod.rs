@@ -3,10 +3,13 @@
 //! Each step writes down what it did before the next begins, and finds nothing left to do when it is
 //! repeated, so an erasure goes on after the death of a process at any point. A session that goes as a
 //! whole is gone through twice: what a handler had committed before the erasure may be published after
-//! it. Not here: the rows of parts, which go in the transaction of the request (`erase_rows`).
+//! it. Calls, and clients with theirs, are in `calls.rs`. Not here: the rows of parts, which go in the
+//! transaction of the request (`erase_rows`).
 //!
 //! Invariant: the receipt says "destroyed" only of what is.
 
+mod calls;
+mod frames;
 mod messages;
 mod objects;
 
@@ -43,8 +46,11 @@ impl Eraser {
         Self { db, bus, store }
     }
 
-    /// Makes the first pass, unless it was made.
+    /// Makes the first pass, unless it was made. What is no session goes by the id of the erasure.
     pub async fn begin(&self, erasure: ErasureId, session: SessionId) -> anyhow::Result<()> {
+        if session.0 == erasure.0 {
+            return self.begin_calls(erasure).await;
+        }
         match self.work(erasure, session).await? {
             Some(work) if work.step == Step::Requested => self.pass(work).await,
             _ => Ok(()),
@@ -62,7 +68,7 @@ impl Eraser {
         let mut tx = self.tx().await?;
         let due = erasure_sessions::due(&mut tx, before, BATCH).await?;
         tx.commit().await?;
-        let mut gone_on = 0;
+        let mut gone_on = self.go_on_with_calls(before).await?;
         for (erasure, session) in due {
             let Some(work) = self.work(erasure, session).await? else {
                 continue;
