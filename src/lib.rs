@@ -12,6 +12,7 @@
 //! - [`documents`]: the versioned documents that are stored and shown: transcript, analysis
 //! - [`events`]: the contracts, one file per fact, in flow order
 //! - [`bus`]: NATS, and nothing of the domain
+//! - [`outbox`]: publishes the events of a transaction right after its commit
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
 //! - [`auth`]: access tokens, passwords, API keys
@@ -29,7 +30,7 @@
 //!
 //! # Invariants
 //! Events depend on nothing but ids · bus knows no event · worker knows no handler · providers know
-//! neither events nor db · db knows no HTTP · only `http`, `agents` and the workers join them · only
+//! neither events nor db · db knows no HTTP · only `http`, `agents`, `outbox` and the workers join them · only
 //! `worker::delivery` acks · only `config` reads the environment · only `db` writes SQL · libraries
 //! hold no globals, never exit the process, never install a subscriber.
 
@@ -50,6 +51,7 @@ pub mod http;
 pub mod ids;
 pub mod lifecycle;
 pub mod media;
+pub mod outbox;
 pub mod policy;
 pub mod providers;
 pub mod rollups;

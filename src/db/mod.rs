@@ -9,6 +9,7 @@
 pub mod analyses;
 pub mod api_keys;
 pub mod audit;
+pub mod call_sessions;
 pub mod calls;
 pub mod clients;
 pub mod clinics;
@@ -24,6 +25,7 @@ pub mod outbox;
 pub mod people;
 pub mod policies;
 pub mod provision;
+pub mod recording_fetches;
 pub mod recordings;
 pub mod retention;
 pub mod rollups;

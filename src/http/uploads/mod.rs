@@ -185,6 +185,7 @@ impl Last {
             content_type,
             size_bytes: transferred.size_bytes,
             sha256: transferred.sha256,
+            run: 1,
             late: false,
         };
         let answer = target.record(unfinished.id, recording).await?;
