@@ -9,6 +9,7 @@
 //! - [`lifecycle`]: start, graceful stop, the hard limit
 //! - [`ids`]: typed identifiers
 //! - [`media`]: the accepted kinds of recording, by their first bytes
+//! - [`pace`]: how fast somebody must be who sends a file
 //! - [`documents`]: the versioned documents that are stored and shown: transcript, analysis
 //! - [`events`]: the contracts, one file per fact, in flow order
 //! - [`bus`]: NATS, and nothing of the domain
@@ -52,6 +53,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod media;
 pub mod outbox;
+pub mod pace;
 pub mod policy;
 pub mod providers;
 pub mod rollups;

@@ -267,7 +267,9 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         Fact::TranscriptionSkipped(_) => (n(), small(), small(), redrive())
             .prop_map(|(n, g, r, d)| transcription_skipped(n, g, r, d))
             .boxed(),
-        Fact::TranscriptCompleted(_) => small().prop_map(transcript).boxed(),
+        Fact::TranscriptCompleted(_) => (small(), any::<bool>())
+            .prop_map(|(g, given)| if given { given_transcript() } else { transcript(g) })
+            .boxed(),
         Fact::AnalysisRequested(_) => (small(), small())
             .prop_map(|(g, r)| analysis_requested(g, r))
             .boxed(),
