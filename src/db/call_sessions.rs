@@ -231,7 +231,7 @@ fn encode(turns: &[Turn]) -> Value {
 }
 
 /// A call as an analysis finds it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adjustable {
     pub counted: Counted,
     pub sentiment_by: Option<SentimentBy>,
