@@ -19,6 +19,7 @@
 //! - [`auth`]: access tokens, passwords, API keys
 //! - [`calls`]: the call record: its fields, what is wrong with one, what it counts
 //! - [`rollups`]: counts and latency sketches of calls, as pure code
+//! - [`lexicon`]: how English text feels
 //! - [`policy`]: what may be done with a session's recordings and text
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
@@ -50,6 +51,7 @@ pub mod embedded;
 pub mod events;
 pub mod http;
 pub mod ids;
+pub mod lexicon;
 pub mod lifecycle;
 pub mod media;
 pub mod outbox;

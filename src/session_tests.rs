@@ -268,7 +268,13 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
             .prop_map(|(n, g, r, d)| transcription_skipped(n, g, r, d))
             .boxed(),
         Fact::TranscriptCompleted(_) => (small(), any::<bool>())
-            .prop_map(|(g, given)| if given { given_transcript() } else { transcript(g) })
+            .prop_map(|(g, given)| {
+                if given {
+                    given_transcript()
+                } else {
+                    transcript(g)
+                }
+            })
             .boxed(),
         Fact::AnalysisRequested(_) => (small(), small())
             .prop_map(|(g, r)| analysis_requested(g, r))
@@ -649,21 +655,33 @@ fn a_recording_that_is_to_be_fetched_is_waited_for() {
     assert_eq!(state.status, Status::Ended);
     assert_eq!(state.stages.recording.state, Phase::Running);
     // Another recording is no reason to forget it.
-    facts.extend([uploaded(2, 1, false), stored(2), requested(2, 1, 1), transcribed(2, 1), transcript(1)]);
+    facts.extend([
+        uploaded(2, 1, false),
+        stored(2),
+        requested(2, 1, 1),
+        transcribed(2, 1),
+        transcript(1),
+    ]);
     assert_eq!(SessionState::of(&facts).status, Status::Recorded);
 
     let mut failed = facts.clone();
     failed.push(check_failed(1, 1, 0));
     let state = SessionState::of(&failed);
     assert_eq!(state.status, Status::Failed);
-    assert_eq!(state.stages.recording.reason.as_deref(), Some("Check 1.0 failed."));
+    assert_eq!(
+        state.stages.recording.reason.as_deref(),
+        Some("Check 1.0 failed.")
+    );
     failed.push(fetch(1, 2));
     assert_eq!(SessionState::of(&failed).status, Status::Recorded);
     // The check goes on with the number of the fetch.
     failed.extend([uploaded(1, 2, true), stored(1)]);
     let state = SessionState::of(&failed);
     assert_eq!(state.status, Status::Transcribed);
-    assert_eq!((state.stages.recording.state, state.stages.recording.attempt), (Phase::Done, 2));
+    assert_eq!(
+        (state.stages.recording.state, state.stages.recording.attempt),
+        (Phase::Done, 2)
+    );
 }
 
 #[test]
@@ -671,7 +689,12 @@ fn a_transcript_that_was_given_needs_no_recording() {
     let ended = SessionEnded {
         session_id: session_id(),
     };
-    let mut facts = vec![created(), ended.into(), given_transcript(), analysis_requested(1, 1)];
+    let mut facts = vec![
+        created(),
+        ended.into(),
+        given_transcript(),
+        analysis_requested(1, 1),
+    ];
     let state = SessionState::of(&facts);
     assert_eq!(state.status, Status::Transcribed);
     assert_eq!(state.stages.transcription.state, Phase::Done);

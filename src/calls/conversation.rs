@@ -177,10 +177,16 @@ fn said<'a>(record: &'a CallRecord<'_>) -> impl Iterator<Item = Said<'a>> {
         start_ms: turn.start_ms,
         end_ms: turn.end_ms,
     });
-    alone.into_iter().chain(turns).filter(|said| !said.text.is_empty())
+    alone
+        .into_iter()
+        .chain(turns)
+        .filter(|said| !said.text.is_empty())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be within a week")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be within a week"
+)]
 fn whole(ms: f64) -> i64 {
     ms.round() as i64
 }
@@ -196,7 +202,12 @@ mod tests {
         }
         let record = record.to_string();
         let record: CallRecord = serde_json::from_str(&record).unwrap();
-        Conversation::of(&record, CallId::from(uuid::Uuid::from_u128(7)), fetch, analyze)
+        Conversation::of(
+            &record,
+            CallId::from(uuid::Uuid::from_u128(7)),
+            fetch,
+            analyze,
+        )
     }
 
     fn types(conversation: &Conversation) -> Vec<&'static str> {
@@ -218,7 +229,11 @@ mod tests {
             (&json!({ "transcript": [] }), false, true),
         ];
         for (fields, fetch, analyze) in none {
-            assert_eq!(of(fields, fetch, analyze), None, "{fields} {fetch} {analyze}");
+            assert_eq!(
+                of(fields, fetch, analyze),
+                None,
+                "{fields} {fetch} {analyze}"
+            );
         }
         let fetched = of(&url, true, false).unwrap();
         assert_eq!(types(&fetched), ["recording.requested"]);
@@ -236,12 +251,24 @@ mod tests {
         let both = of(&both, true, true).unwrap();
         assert_eq!(
             types(&both),
-            ["recording.requested", "transcript.completed", "analysis.requested"]
+            [
+                "recording.requested",
+                "transcript.completed",
+                "analysis.requested"
+            ]
         );
         assert!(!both.auto_transcribe());
         assert_eq!(both.title, "Call with Ada");
-        assert_eq!(both, of(&json!({ "recording_url": "https://example.org/a.wav",
-            "transcript": "Hello.", "caller_name": "Ada" }), true, true).unwrap());
+        assert_eq!(
+            both,
+            of(
+                &json!({ "recording_url": "https://example.org/a.wav",
+            "transcript": "Hello.", "caller_name": "Ada" }),
+                true,
+                true
+            )
+            .unwrap()
+        );
     }
 
     #[test]
@@ -253,9 +280,19 @@ mod tests {
             { "speaker": "agent", "text": "Bye.", "start_ms": 5_000, "end_ms": 4_000 },
         ]});
         let text = of(&turns, false, true).unwrap().text.unwrap();
-        let shown: Vec<_> = text.turns.iter().map(|turn| {
-            (turn.index, turn.speaker.as_str(), turn.start_ms, turn.end_ms, turn.text.as_str())
-        }).collect();
+        let shown: Vec<_> = text
+            .turns
+            .iter()
+            .map(|turn| {
+                (
+                    turn.index,
+                    turn.speaker.as_str(),
+                    turn.start_ms,
+                    turn.end_ms,
+                    turn.text.as_str(),
+                )
+            })
+            .collect();
         assert_eq!(
             shown,
             [
@@ -264,6 +301,9 @@ mod tests {
                 (2, "agent", 5_000, 5_000, "Bye."),
             ]
         );
-        assert_eq!((text.duration_ms, text.language.as_deref()), (9_500, Some("en-GB")));
+        assert_eq!(
+            (text.duration_ms, text.language.as_deref()),
+            (9_500, Some("en-GB"))
+        );
     }
 }

@@ -106,7 +106,9 @@ impl Storage {
 impl Fetch {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         let listed = env.optional("FETCH_ALLOWED_HOSTS").unwrap_or_default();
-        let hosts = listed.split(',').map(|host| host.trim().to_ascii_lowercase());
+        let hosts = listed
+            .split(',')
+            .map(|host| host.trim().to_ascii_lowercase());
         Ok(Self {
             max_bytes: env.parsed("MAX_UPLOAD_BYTES", "a number of bytes")?,
             idle: env.seconds("UPLOAD_IDLE_SECONDS")?,

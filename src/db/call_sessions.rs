@@ -150,7 +150,11 @@ async fn insert_sessions(
 async fn insert_timelines(tx: &mut Tx, sessions: &[Made<'_>]) -> Result<(), sqlx::Error> {
     let entries: Vec<_> = sessions
         .iter()
-        .flat_map(|session| (1_i64..).zip(&session.facts).map(move |(seq, fact)| (session, seq, fact)))
+        .flat_map(|session| {
+            (1_i64..)
+                .zip(&session.facts)
+                .map(move |(seq, fact)| (session, seq, fact))
+        })
         .collect();
     sqlx::query!(
         "insert into session_events (account_id, session_id, seq, event_id, type, version, data)
@@ -255,7 +259,12 @@ pub async fn call_of(
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|row| ((row.account_id, row.id, row.client_id), row.counted_at.into())))
+    Ok(row.map(|row| {
+        (
+            (row.account_id, row.id, row.client_id),
+            row.counted_at.into(),
+        )
+    }))
 }
 
 /// A call, locked until the end of the transaction. Its day is held before.

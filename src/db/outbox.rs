@@ -55,7 +55,11 @@ pub async fn insert_many(
     let now = Timestamp::now();
     macro_rules! column {
         ($of:expr) => {
-            facts.iter().map(|(_, fact)| fact).map($of).collect::<Vec<_>>()
+            facts
+                .iter()
+                .map(|(_, fact)| fact)
+                .map($of)
+                .collect::<Vec<_>>()
         };
     }
     let accounts: Vec<_> = facts.iter().map(|(account, _)| account.0).collect();
@@ -63,7 +67,10 @@ pub async fn insert_many(
         .iter()
         .map(|(account, fact)| (*account, fact.message(source, now, None)))
         .collect();
-    let subjects: Vec<_> = messages.iter().map(|(_, message)| message.subject.clone()).collect();
+    let subjects: Vec<_> = messages
+        .iter()
+        .map(|(_, message)| message.subject.clone())
+        .collect();
     sqlx::query!(
         "insert into outbox (account_id, id, subject, event_type, version, source, at, data)
         select e.account_id, e.id, e.subject, e.event_type, e.version, $1, $2, e.data

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{
     AnalysisCompleted, AnalysisFailed, AnalysisRequested, AnalysisSkipped, DecodeError, Envelope,
     ErasureRequested, Message, RecordingFailed, RecordingRequested, RecordingStored,
-    RecordingTranscribed, RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded, SessionStarted,
-    StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
+    RecordingTranscribed, RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded,
+    SessionStarted, StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
     TranscriptionRequested, TranscriptionSkipped,
 };
 use crate::ids::{EventId, SessionId};

@@ -5,8 +5,8 @@ use aftercall::db::dead_letters::{self, Letter};
 use aftercall::db::timeline::{self, LockedSession, RecordError};
 use aftercall::db::{Db, Principal, Tx, WorkerRole, outbox};
 use aftercall::events::{
-    AnalysisRequested, DecodeError, Event, Fact, Message, RecordingRequested, RecordingUploaded, Stage,
-    StageRedriven, TranscriptionRequested,
+    AnalysisRequested, DecodeError, Event, Fact, Message, RecordingRequested, RecordingUploaded,
+    Stage, StageRedriven, TranscriptionRequested,
 };
 use aftercall::ids::DeadLetterId;
 use aftercall::worker::redrive_message;

@@ -78,7 +78,9 @@ impl<'a> Parts<'a> {
     async fn flush(&mut self) -> Result<(), StoreError> {
         let number = i32::try_from(self.sent.len() + 1).expect("at most ten thousand parts");
         let part = self.buffer.split().freeze();
-        let sent = self.store.upload_part(self.key, self.multipart_id, number, part);
+        let sent = self
+            .store
+            .upload_part(self.key, self.multipart_id, number, part);
         // Boxed, as the client's futures are large.
         self.sent.push(Box::pin(sent).await?);
         Ok(())

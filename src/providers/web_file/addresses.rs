@@ -64,7 +64,10 @@ pub fn is_public(address: IpAddr) -> bool {
                 NAT64.contains(&address).then(|| Ipv4Addr::new(a, b, c, d))
             });
             wrapped.map_or_else(
-                || GLOBAL_V6.contains(&address) && !SPECIAL_V6.iter().any(|net| net.contains(&address)),
+                || {
+                    GLOBAL_V6.contains(&address)
+                        && !SPECIAL_V6.iter().any(|net| net.contains(&address))
+                },
                 is_public_v4,
             )
         }

@@ -14,6 +14,7 @@ use aftercall::rollups::Deltas;
 use aftercall::worker::{Context, Failure, Handler};
 
 use crate::lexicon::word_of;
+use crate::wake::wake;
 
 const ROLE: Principal = Principal::Worker(WorkerRole::Analytics);
 
@@ -75,11 +76,7 @@ impl Handler for AdjustCall {
         _context: &Context,
     ) -> Result<Vec<Infallible>, Failure> {
         if let Some(account) = self.adjust(&event).await? {
-            // Only wakes dashboards: they read again by themselves, later.
-            let subject = format!("wake.analytics.{account}");
-            if let Err(error) = self.bus.client().publish(subject, bytes::Bytes::new()).await {
-                tracing::warn!(%error, "nobody was woken");
-            }
+            wake(&self.bus, account).await;
         }
         Ok(Vec::new())
     }

@@ -120,7 +120,11 @@ impl FetchRecording {
             return Err(anyhow!("the sweep has given this fetch up").into());
         }
         let late = transcripts::last_written(&mut tx, event.session_id).await? > 0;
-        let recording = recordings::Upload { run, late, ..recording };
+        let recording = recordings::Upload {
+            run,
+            late,
+            ..recording
+        };
         recordings::insert(&mut tx, &session, &recording).await?;
         let uploaded = RecordingUploaded {
             session_id: event.session_id,
@@ -145,14 +149,20 @@ impl FetchRecording {
                 return Ok(published);
             }
         };
-        let Begun { mut file, prefix, kind } = self.open(&url).await?;
+        let Begun {
+            mut file,
+            prefix,
+            kind,
+        } = self.open(&url).await?;
         let content_type = kind.content_type();
         let begun = Unfinished::begin(&self.db, &self.store, &fetch, content_type).await?;
         let Some(upload) = begun else {
             return Ok(Vec::new());
         };
         let done = async {
-            let sent = upload.kept_alive(self.transfer(&upload, prefix, &mut file)).await?;
+            let sent = upload
+                .kept_alive(self.transfer(&upload, prefix, &mut file))
+                .await?;
             let recording = recordings::Upload {
                 recording_id: event.recording_id,
                 object_key: &upload.object_key,
@@ -217,12 +227,16 @@ async fn uploaded(
 ) -> Result<Vec<RecordingUploaded>, Failure> {
     let recording = json!({ "recording_id": event.recording_id });
     let found = timeline::find::<RecordingUploaded>(tx, session, recording).await?;
-    Ok(vec![found.context("a recording that was fetched has arrived")?])
+    Ok(vec![
+        found.context("a recording that was fetched has arrived")?,
+    ])
 }
 
 /// Refuses to fetch what the person in the session has not agreed to.
 async fn check_consent(tx: &mut Tx, session: &LockedSession) -> Result<(), Failure> {
-    let rules = policies::rules(tx, session.session_id).await?.unwrap_or_default();
+    let rules = policies::rules(tx, session.session_id)
+        .await?
+        .unwrap_or_default();
     if rules.may_record() {
         return Ok(());
     }

@@ -70,9 +70,9 @@ impl Unfinished {
     /// Makes the object.
     pub async fn complete(&self, sent: &Sent) -> Result<(), Failure> {
         let parts = sent.parts.clone();
-        let made = self
-            .store
-            .complete_sent(&self.object_key, &self.multipart_id, parts, sent.size_bytes);
+        let made =
+            self.store
+                .complete_sent(&self.object_key, &self.multipart_id, parts, sent.size_bytes);
         made.await.map_err(store_failure)
     }
 
@@ -100,11 +100,15 @@ impl Unfinished {
         let mut tx = self.db.begin(ROLE).await?;
         uploads::abandon(&mut tx, self.id).await?;
         let is_finished = uploads::is_finished(&mut tx, self.id).await?;
-        tx.commit().await.context("the fetch could not be given up")?;
+        tx.commit()
+            .await
+            .context("the fetch could not be given up")?;
         if is_finished {
             return Ok(());
         }
-        self.store.abort(&self.object_key, &self.multipart_id).await?;
+        self.store
+            .abort(&self.object_key, &self.multipart_id)
+            .await?;
         self.store.delete(&self.object_key).await?;
         Ok(())
     }
