@@ -29,8 +29,8 @@ pub struct Seeded {
     pub session_id: SessionId,
 }
 
-/// Makes a user with an account of their own.
-pub async fn user(harness: &Harness) -> UserId {
+/// Makes a user and a session of theirs; everything automatic is on.
+pub async fn session(harness: &Harness) -> Seeded {
     let user_id = UserId::generate();
     let mut tx = harness.begin(Process::Ingress, Principal::Auth).await;
     let (account, email) = (AccountId::generate(), format!("{user_id}@example.org"));
@@ -39,12 +39,7 @@ pub async fn user(harness: &Harness) -> UserId {
         .await
         .expect("a user");
     tx.commit().await.expect("commit");
-    user_id
-}
 
-/// Makes a user and a session of theirs; everything automatic is on.
-pub async fn session(harness: &Harness) -> Seeded {
-    let user_id = user(harness).await;
     let session_id = SessionId::generate();
     let created = SessionCreated {
         session_id,

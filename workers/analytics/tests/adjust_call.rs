@@ -30,7 +30,7 @@ async fn analyze(
     label: &str,
     success: Option<bool>,
 ) -> AnalysisCompleted {
-    let session_id = SessionId::of_call(bench.client_id, call);
+    let session_id = bench.session(call);
     let mut document: Value =
         serde_json::from_str(include_str!("../../../src/client/fixtures/analysis.json")).unwrap();
     document["sentiment"]["overall"]["label"] = json!(label);
@@ -49,7 +49,7 @@ async fn analyze(
 async fn finish(bench: &Bench, session_id: SessionId, document: &Value) {
     let role = Principal::Worker(WorkerRole::Analysis);
     let mut tx = bench.harness.begin(Process::Analysis, role).await;
-    let account = bench.account_id;
+    let account = bench.client.account_id;
     analyses::finish(&mut tx, account, session_id, 1, "test", document)
         .await
         .unwrap();
@@ -71,7 +71,7 @@ async fn tell(bench: &Bench, completed: &AnalysisCompleted) {
 async fn a_call_and_its_rollups_follow_the_analysis() {
     let bench = Bench::start(false, true).await;
     let calls = bench.send_all(&[record(), record()]).await;
-    let subject = format!("wake.analytics.{}", bench.account_id);
+    let subject = format!("wake.analytics.{}", bench.client.account_id);
     let mut woken = bench.harness.bus.client().subscribe(subject).await.unwrap();
     bench.harness.bus.client().flush().await.unwrap();
     let completed = analyze(&bench, calls[0], "mixed", Some(true)).await;
@@ -135,7 +135,7 @@ async fn an_analysis_that_cannot_be_read_is_given_up() {
     .await;
     assert_eq!(bench.sentiment(call).await.0, "positive");
     bench.rollups_are_exact().await;
-    bench.stop_as_it_is().await;
+    bench.stop().await;
 }
 
 #[tokio::test]
