@@ -134,6 +134,16 @@ impl SessionId {
     }
 }
 
+impl RecordingId {
+    /// The namespace of recordings of sessions that calls become (UUIDv5).
+    const OF_CALLS: Uuid = Uuid::from_u128(0xe30d_51c2_4b7a_5f19_8c5d_92ab_07f4_3ec0);
+
+    /// The one recording of the call that a session was made of, whether or not it is fetched.
+    pub fn of_call(session: SessionId) -> Self {
+        Self(Uuid::new_v5(&Self::OF_CALLS, session.0.as_bytes()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,14 +9,17 @@
 //! - [`lifecycle`]: start, graceful stop, the hard limit
 //! - [`ids`]: typed identifiers
 //! - [`media`]: the accepted kinds of recording, by their first bytes
+//! - [`pace`]: how fast somebody must be who sends a file
 //! - [`documents`]: the versioned documents that are stored and shown: transcript, analysis
 //! - [`events`]: the contracts, one file per fact, in flow order
 //! - [`bus`]: NATS, and nothing of the domain
+//! - [`outbox`]: publishes the events of a transaction right after its commit
 //! - [`worker`]: the runtime that all workers share
 //! - [`db`]: every SQL statement
 //! - [`auth`]: access tokens, passwords, API keys
 //! - [`calls`]: the call record: its fields, what is wrong with one, what it counts
 //! - [`rollups`]: counts and latency sketches of calls, as pure code
+//! - [`lexicon`]: how English text feels
 //! - [`policy`]: what may be done with a session's recordings and text
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
@@ -29,7 +32,7 @@
 //!
 //! # Invariants
 //! Events depend on nothing but ids · bus knows no event · worker knows no handler · providers know
-//! neither events nor db · db knows no HTTP · only `http`, `agents` and the workers join them · only
+//! neither events nor db · db knows no HTTP · only `http`, `agents`, `outbox` and the workers join them · only
 //! `worker::delivery` acks · only `config` reads the environment · only `db` writes SQL · libraries
 //! hold no globals, never exit the process, never install a subscriber.
 
@@ -48,8 +51,11 @@ pub mod embedded;
 pub mod events;
 pub mod http;
 pub mod ids;
+pub mod lexicon;
 pub mod lifecycle;
 pub mod media;
+pub mod outbox;
+pub mod pace;
 pub mod policy;
 pub mod providers;
 pub mod rollups;

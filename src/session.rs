@@ -202,10 +202,16 @@ struct Summary {
     signed_off: bool,
     /// Recordings that count for the status.
     first: BTreeSet<RecordingId>,
+    /// Recordings that are to be fetched.
+    asked: BTreeSet<RecordingId>,
+    /// Recordings that arrived when the session was already transcribed.
+    late: BTreeSet<RecordingId>,
     checks: BTreeMap<RecordingId, Work>,
     transcriptions: BTreeMap<RecordingId, Work>,
     /// Generations of the session's transcript.
     transcripts: BTreeSet<i32>,
+    /// The first of them came with the call: no recording counts for the status.
+    given: bool,
     analysis: Work,
 }
 
@@ -233,11 +239,18 @@ impl Summary {
             Fact::SessionStarted(_) => self.started = true,
             Fact::SessionEnded(_) => self.ended = true,
             Fact::SessionCompleted(_) => self.signed_off = true,
+            Fact::RecordingRequested(e) => {
+                self.check(e.recording_id).requested((1, e.run, 0));
+                self.asked.insert(e.recording_id);
+            }
             Fact::RecordingUploaded(e) => {
                 self.check(e.recording_id).requested((1, e.run, 0));
-                if !e.late {
-                    self.first.insert(e.recording_id);
-                }
+                let counted = if e.late {
+                    &mut self.late
+                } else {
+                    &mut self.first
+                };
+                counted.insert(e.recording_id);
             }
             Fact::RecordingStored(e) => {
                 self.check(e.recording_id).done.insert(1);
@@ -270,6 +283,7 @@ impl Summary {
             }
             Fact::TranscriptCompleted(e) => {
                 self.transcripts.insert(e.generation);
+                self.given |= e.given;
             }
             Fact::AnalysisRequested(e) => self.analysis.requested((e.generation, e.run, 0)),
             Fact::AnalysisCompleted(e) => {
@@ -338,11 +352,20 @@ impl Summary {
         }
     }
 
-    /// Every recording that counts is transcribed, and the session's transcript is written.
+    /// Every recording that counts is transcribed, and the session's transcript is written; or it was
+    /// given.
     fn transcribed(&self) -> bool {
-        !self.first.is_empty()
-            && !self.transcripts.is_empty()
-            && self.first.iter().all(|id| self.has_transcript(*id))
+        let mut counted = self.counted().peekable();
+        let recorded = counted.peek().is_some();
+        !self.transcripts.is_empty()
+            && (self.given || (recorded && counted.all(|id| self.has_transcript(*id))))
+    }
+
+    /// The recordings that count for the status, be they still to be fetched.
+    fn counted(&self) -> impl Iterator<Item = &RecordingId> {
+        let to_come = self.asked.difference(&self.late);
+        let to_come = to_come.filter(|id| !self.first.contains(id));
+        self.first.iter().chain(to_come)
     }
 
     fn has_transcript(&self, recording: RecordingId) -> bool {
@@ -358,7 +381,7 @@ impl Summary {
             failed(self.checks.get(id))
                 || (!self.has_transcript(*id) && failed(self.transcriptions.get(id)))
         };
-        self.first.iter().any(of_recording)
+        (!self.given && self.counted().any(of_recording))
             || (self.analysis.done.is_empty() && failed(Some(&self.analysis)))
     }
 
@@ -391,6 +414,12 @@ impl Summary {
             .filter_map(Work::newest_generation)
             .max()
         else {
+            if !self.transcripts.is_empty() {
+                return StageState {
+                    state: Phase::Done,
+                    ..StageState::default()
+                };
+            }
             let stored = !self.checks.is_empty() && self.recording_stage().state == Phase::Done;
             return not_requested(stored && !self.auto_transcribe, "transcription");
         };

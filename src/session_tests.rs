@@ -118,6 +118,25 @@ fn transcript(generation: i32) -> Fact {
     TranscriptCompleted {
         session_id: session_id(),
         generation,
+        given: false,
+    }
+    .into()
+}
+
+fn given_transcript() -> Fact {
+    TranscriptCompleted {
+        session_id: session_id(),
+        generation: 1,
+        given: true,
+    }
+    .into()
+}
+
+fn fetch(n: u128, run: i32) -> Fact {
+    RecordingRequested {
+        session_id: session_id(),
+        recording_id: recording(n),
+        run,
     }
     .into()
 }
@@ -225,6 +244,7 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
             .into(),
         )
         .boxed(),
+        Fact::RecordingRequested(_) => (n(), small()).prop_map(|(n, run)| fetch(n, run)).boxed(),
         Fact::RecordingUploaded(_) => (n(), small(), any::<bool>())
             .prop_map(|(n, run, late)| uploaded(n, run, late))
             .boxed(),
@@ -247,7 +267,15 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         Fact::TranscriptionSkipped(_) => (n(), small(), small(), redrive())
             .prop_map(|(n, g, r, d)| transcription_skipped(n, g, r, d))
             .boxed(),
-        Fact::TranscriptCompleted(_) => small().prop_map(transcript).boxed(),
+        Fact::TranscriptCompleted(_) => (small(), any::<bool>())
+            .prop_map(|(g, given)| {
+                if given {
+                    given_transcript()
+                } else {
+                    transcript(g)
+                }
+            })
+            .boxed(),
         Fact::AnalysisRequested(_) => (small(), small())
             .prop_map(|(g, r)| analysis_requested(g, r))
             .boxed(),
@@ -295,6 +323,7 @@ fn examples() -> Vec<Fact> {
             session_id: session_id(),
         }
         .into(),
+        fetch(0, 1),
         uploaded(0, 1, false),
         stored(0),
         check_failed(0, 1, 0),
@@ -614,4 +643,71 @@ fn a_failed_run_that_is_sent_again_may_be_skipped() {
     let state = SessionState::of(&facts);
     assert_eq!(state.status, Status::Recorded);
     assert_eq!(state.stages.transcription.state, Phase::Skipped);
+}
+
+#[test]
+fn a_recording_that_is_to_be_fetched_is_waited_for() {
+    let ended = SessionEnded {
+        session_id: session_id(),
+    };
+    let mut facts = vec![created(), ended.into(), fetch(1, 1)];
+    let state = SessionState::of(&facts);
+    assert_eq!(state.status, Status::Ended);
+    assert_eq!(state.stages.recording.state, Phase::Running);
+    // Another recording is no reason to forget it.
+    facts.extend([
+        uploaded(2, 1, false),
+        stored(2),
+        requested(2, 1, 1),
+        transcribed(2, 1),
+        transcript(1),
+    ]);
+    assert_eq!(SessionState::of(&facts).status, Status::Recorded);
+
+    let mut failed = facts.clone();
+    failed.push(check_failed(1, 1, 0));
+    let state = SessionState::of(&failed);
+    assert_eq!(state.status, Status::Failed);
+    assert_eq!(
+        state.stages.recording.reason.as_deref(),
+        Some("Check 1.0 failed.")
+    );
+    failed.push(fetch(1, 2));
+    assert_eq!(SessionState::of(&failed).status, Status::Recorded);
+    // The check goes on with the number of the fetch.
+    failed.extend([uploaded(1, 2, true), stored(1)]);
+    let state = SessionState::of(&failed);
+    assert_eq!(state.status, Status::Transcribed);
+    assert_eq!(
+        (state.stages.recording.state, state.stages.recording.attempt),
+        (Phase::Done, 2)
+    );
+}
+
+#[test]
+fn a_transcript_that_was_given_needs_no_recording() {
+    let ended = SessionEnded {
+        session_id: session_id(),
+    };
+    let mut facts = vec![
+        created(),
+        ended.into(),
+        given_transcript(),
+        analysis_requested(1, 1),
+    ];
+    let state = SessionState::of(&facts);
+    assert_eq!(state.status, Status::Transcribed);
+    assert_eq!(state.stages.transcription.state, Phase::Done);
+    assert_eq!(state.stages.recording.state, Phase::Pending);
+    facts.push(analyzed(1));
+    assert_eq!(SessionState::of(&facts).status, Status::Completed);
+    // Its recording is beside it, and shows in its stage only.
+    for more in [fetch(1, 1), check_failed(1, 1, 0)] {
+        facts.push(more);
+        assert_eq!(SessionState::of(&facts).status, Status::Completed);
+    }
+    let state = SessionState::of(&facts);
+    assert_eq!(state.stages.recording.state, Phase::Failed);
+    facts.retain(|fact| *fact != analyzed(1));
+    assert_eq!(SessionState::of(&facts).status, Status::Transcribed);
 }

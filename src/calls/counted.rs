@@ -25,6 +25,12 @@ impl SentimentBy {
             Self::Analysis => "analysis",
         }
     }
+
+    /// Reads the word that a row has.
+    pub fn of(word: &str) -> Option<Self> {
+        let all = [Self::Agent, Self::Lexicon, Self::Analysis];
+        all.into_iter().find(|by| by.as_str() == word)
+    }
 }
 
 impl CallRecord<'_> {
@@ -53,7 +59,7 @@ impl CallRecord<'_> {
     }
 
     /// Whole milliseconds: as given, else from start to end.
-    fn duration_ms(&self) -> Option<i64> {
+    pub(super) fn duration_ms(&self) -> Option<i64> {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "checked to be within a week"

@@ -19,7 +19,7 @@ pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
 pub use oidc::{Issuer, Oidc, is_safe};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
-pub use workers::{Maintenance, Storage, Transcription, Worker};
+pub use workers::{Fetch, Maintenance, Storage, Transcription, Worker};
 
 /// What every process has.
 #[derive(Clone, Debug)]

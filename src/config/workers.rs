@@ -1,6 +1,7 @@
 //! Settings of the workers.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -34,6 +35,23 @@ pub struct Storage {
     /// Longest recording that is accepted, by its decoded length: what is never transcribed is not
     /// stored either.
     pub max_audio: Duration,
+}
+
+/// How recordings are fetched from where agents keep them.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Largest recording in bytes, as for uploads.
+    pub max_bytes: u64,
+    /// Time in which a server must bring some bytes, and over which its rate is measured.
+    pub idle: Duration,
+    /// Least rate; 0 is none.
+    pub min_bytes_per_second: u64,
+    /// For the whole of a recording.
+    pub time_limit: Duration,
+    /// Hosts, in lower case, that may be in a private network.
+    pub allowed_hosts: Vec<String>,
+    /// Certificates (PEM) that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How the maintenance jobs run.
@@ -81,6 +99,23 @@ impl Storage {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             max_audio: env.seconds("TRANSCRIPTION_MAX_AUDIO_SECONDS")?,
+        })
+    }
+}
+
+impl Fetch {
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let listed = env.optional("FETCH_ALLOWED_HOSTS").unwrap_or_default();
+        let hosts = listed
+            .split(',')
+            .map(|host| host.trim().to_ascii_lowercase());
+        Ok(Self {
+            max_bytes: env.parsed("MAX_UPLOAD_BYTES", "a number of bytes")?,
+            idle: env.seconds("UPLOAD_IDLE_SECONDS")?,
+            min_bytes_per_second: env.parsed("MIN_UPLOAD_BYTES_PER_SECOND", "a number of bytes")?,
+            time_limit: env.seconds("FETCH_TIME_LIMIT_SECONDS")?,
+            allowed_hosts: hosts.filter(|host| !host.is_empty()).collect(),
+            ca_file: env.optional("FETCH_CA_FILE").map(PathBuf::from),
         })
     }
 }

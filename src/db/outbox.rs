@@ -55,6 +55,53 @@ pub async fn insert_of(
     Ok(messages)
 }
 
+/// Writes facts of sessions that the transaction makes into the outbox, in one statement.
+///
+/// Returns them as messages, to be published right after the commit.
+pub async fn insert_many(
+    tx: &mut Tx,
+    source: &str,
+    facts: &[(AccountId, &Fact)],
+) -> Result<Vec<(AccountId, Message)>, sqlx::Error> {
+    let now = Timestamp::now();
+    macro_rules! column {
+        ($of:expr) => {
+            facts
+                .iter()
+                .map(|(_, fact)| fact)
+                .map($of)
+                .collect::<Vec<_>>()
+        };
+    }
+    let accounts: Vec<_> = facts.iter().map(|(account, _)| account.0).collect();
+    let messages: Vec<_> = facts
+        .iter()
+        .map(|(account, fact)| (*account, fact.message(source, now, None)))
+        .collect();
+    let subjects: Vec<_> = messages
+        .iter()
+        .map(|(_, message)| message.subject.clone())
+        .collect();
+    sqlx::query!(
+        "insert into outbox (account_id, id, subject, event_type, version, source, at, data)
+        select e.account_id, e.id, e.subject, e.event_type, e.version, $1, $2, e.data
+        from unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::smallint[], $8::jsonb[])
+            e (account_id, id, subject, event_type, version, data)
+        on conflict on constraint outbox_pkey do nothing",
+        source,
+        jiff_sqlx::Timestamp::from(now) as _,
+        &accounts,
+        &column!(|fact| fact.event_id().0),
+        &subjects,
+        &column!(|fact| fact.event_type().to_owned()),
+        &column!(|fact| i16::try_from(fact.version()).expect("versions are small")),
+        &column!(|fact| fact.data()),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(messages)
+}
+
 /// Forgets events that the broker has.
 pub async fn delete(
     tx: &mut Tx,

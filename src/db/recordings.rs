@@ -41,6 +41,8 @@ pub struct Upload<'a> {
     pub content_type: &'a str,
     pub size_bytes: i64,
     pub sha256: [u8; 32],
+    /// The run of its first check.
+    pub run: i32,
     pub late: bool,
 }
 
@@ -60,8 +62,8 @@ pub async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into recordings (account_id, id, session_id, object_key, position, file_name,
-            content_type, size_bytes, sha256, late)
-        select $1, $2, $3, $4, count(*)::int, $5, $6, $7, $8, $9
+            content_type, size_bytes, sha256, late, run)
+        select $1, $2, $3, $4, count(*)::int, $5, $6, $7, $8, $9, $10::int
         from recordings where account_id = $1 and session_id = $3",
         session.account_id.0,
         upload.recording_id.0,
@@ -72,6 +74,7 @@ pub async fn insert(
         upload.size_bytes,
         upload.sha256.as_slice(),
         upload.late,
+        upload.run,
     )
     .execute(&mut **tx)
     .await

@@ -193,7 +193,10 @@ async fn append(tx: &mut Tx, session: &LockedSession, fact: &Fact) -> Result<boo
 async fn project(tx: &mut Tx, session: &LockedSession, fact: &Fact) -> Result<(), sqlx::Error> {
     let account = session.account_id;
     match fact {
-        Fact::RecordingFailed(e) => super::recordings::mark_failed(tx, account, e).await,
+        Fact::RecordingFailed(e) => {
+            super::recording_fetches::mark_failed(tx, account, e).await?;
+            super::recordings::mark_failed(tx, account, e).await
+        }
         Fact::TranscriptionFailed(e) => super::transcriptions::mark_failed(tx, account, e).await,
         Fact::AnalysisFailed(e) => super::analyses::mark_failed(tx, account, e).await,
         Fact::TranscriptionSkipped(e) => super::transcriptions::mark_skipped(tx, account, e).await,

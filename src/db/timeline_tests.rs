@@ -58,6 +58,7 @@ fn story(session_id: SessionId, recording_id: RecordingId) -> Vec<Fact> {
         TranscriptCompleted {
             session_id,
             generation: 1,
+            given: false,
         }
         .into(),
         AnalysisRequested {

@@ -37,7 +37,7 @@ pub struct Turn {
     /// Position in the transcript, from 0.
     pub index: u32,
     /// `speaker_0`, `speaker_1` for the channels of a two-channel recording, `unknown` where one
-    /// channel carries everybody.
+    /// channel carries everybody; in text that came with a call, whoever its agent says.
     pub speaker: String,
     /// Channel of the recording, from 0.
     pub channel: u16,
@@ -51,6 +51,7 @@ pub struct Turn {
     /// Words with times, where the engine gives them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Vec<Word>>,
+    /// Of text that came with a call: the call's recording, whether or not it was fetched.
     pub recording_id: RecordingId,
 }
 

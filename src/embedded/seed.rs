@@ -99,6 +99,7 @@ pub async fn recording(
         content_type: "audio/wav",
         size_bytes,
         sha256,
+        run: 1,
         late: false,
     };
     recordings::insert(&mut tx, &session, &upload)
@@ -206,6 +207,7 @@ pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> An
         TranscriptCompleted {
             session_id,
             generation: 1,
+            given: false,
         }
         .into(),
         asked.clone().into(),

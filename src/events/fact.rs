@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{
     AnalysisCompleted, AnalysisFailed, AnalysisRequested, AnalysisSkipped, DecodeError, Envelope,
-    ErasureRequested, Message, RecordingFailed, RecordingStored, RecordingTranscribed,
-    RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded, SessionStarted,
-    StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
+    ErasureRequested, Message, RecordingFailed, RecordingRequested, RecordingStored,
+    RecordingTranscribed, RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded,
+    SessionStarted, StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
     TranscriptionRequested, TranscriptionSkipped,
 };
 use crate::ids::{EventId, SessionId};
@@ -202,6 +202,7 @@ facts! {
     SessionCreated,
     SessionStarted,
     SessionEnded,
+    RecordingRequested,
     RecordingUploaded,
     RecordingStored,
     RecordingFailed,

@@ -23,6 +23,7 @@ mod session_ended;
 mod session_started;
 
 mod recording_failed;
+mod recording_requested;
 mod recording_stored;
 mod recording_transcribed;
 mod recording_uploaded;
@@ -51,6 +52,7 @@ pub use analysis_requested::AnalysisRequested;
 pub use analysis_skipped::AnalysisSkipped;
 pub use erasure_requested::{ErasedPart, ErasureRequested};
 pub use recording_failed::RecordingFailed;
+pub use recording_requested::RecordingRequested;
 pub use recording_stored::RecordingStored;
 pub use recording_transcribed::RecordingTranscribed;
 pub use recording_uploaded::RecordingUploaded;

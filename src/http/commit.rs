@@ -1,10 +1,8 @@
 //! What every command ends with: facts on the timeline and in the outbox, commit, publish.
 
-use crate::bus::Bus;
 use crate::db::timeline::{self, LockedSession};
-use crate::db::{Db, Principal, Tx, outbox};
+use crate::db::{Tx, outbox};
 use crate::events::{Fact, Message};
-use crate::ids::AccountId;
 
 use super::AppState;
 use super::caller::Caller;
@@ -76,42 +74,10 @@ pub async fn commit_of(
     if !messages.is_empty() {
         let (db, bus) = (state.db.clone(), state.bus.clone());
         let principal = caller.principal();
-        state
-            .tasks
-            .spawn(publish(db, bus, principal, account, messages));
+        let messages = messages.into_iter().map(move |message| (account, message));
+        state.tasks.spawn(async move {
+            crate::outbox::publish(&db, &bus, principal, messages).await;
+        });
     }
     Ok(())
-}
-
-/// Publishes right after the commit; the rows go when the broker has the events.
-async fn publish(
-    db: Db,
-    bus: Bus,
-    principal: Principal,
-    account: AccountId,
-    messages: Vec<Message>,
-) {
-    let mut published = Vec::with_capacity(messages.len());
-    for message in messages {
-        let id = message.envelope.id;
-        let headers = message.envelope.headers();
-        match bus
-            .publish(&message.subject, headers, message.data, &id.to_string())
-            .await
-        {
-            Ok(_) => published.push(id),
-            Err(error) => {
-                tracing::warn!(%error, "event waits in the outbox");
-                break;
-            }
-        }
-    }
-    let forgotten = async {
-        let mut tx = db.begin(principal).await?;
-        outbox::delete(&mut tx, account, &published).await?;
-        tx.commit().await
-    };
-    if let Err(error) = forgotten.await {
-        tracing::warn!(%error, "published events stay in the outbox and are sent again");
-    }
 }

@@ -15,7 +15,7 @@ use super::problem::{ApiError, Problem};
 use super::sessions;
 use super::shapes::SessionShape;
 use crate::db::timeline::LockedSession;
-use crate::db::{Tx, analyses, recordings, transcriptions};
+use crate::db::{Tx, analyses, recording_fetches, recordings, transcriptions};
 use crate::events::{Fact, RecordingUploaded, Stage, TranscriptionRequested};
 use crate::ids::SessionId;
 
@@ -71,7 +71,8 @@ pub async fn retry(
 }
 
 async fn checks(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
-    let mut facts = Vec::new();
+    let fetches = recording_fetches::retry(tx, session).await?;
+    let mut facts: Vec<Fact> = fetches.into_iter().map(Fact::from).collect();
     for recording in recordings::of_session(tx, session.session_id).await? {
         if let Some(run) = recordings::retry(tx, session.account_id, recording.id).await? {
             let uploaded = RecordingUploaded {

@@ -8,6 +8,7 @@
 pub mod object_store;
 pub mod oidc;
 pub mod openai_audio;
+pub mod web_file;
 
 use std::time::Duration;
 

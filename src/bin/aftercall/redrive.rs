@@ -5,8 +5,8 @@ use aftercall::db::dead_letters::{self, Letter};
 use aftercall::db::timeline::{self, LockedSession, RecordError};
 use aftercall::db::{Db, Principal, Tx, WorkerRole, outbox};
 use aftercall::events::{
-    AnalysisRequested, DecodeError, Event, Fact, Message, RecordingUploaded, Stage, StageRedriven,
-    TranscriptionRequested,
+    AnalysisRequested, DecodeError, Event, Fact, Message, RecordingRequested, RecordingUploaded,
+    Stage, StageRedriven, TranscriptionRequested,
 };
 use aftercall::ids::DeadLetterId;
 use aftercall::worker::redrive_message;
@@ -98,6 +98,16 @@ async fn publish(
 /// be read, which may be why it is dead.
 fn redriven_stage(letter: &Letter, redrive: i32) -> Option<StageRedriven> {
     let (session_id, stage, recording_id, generation, run) = match letter.event_type.as_deref()? {
+        RecordingRequested::TYPE => {
+            let fact: RecordingRequested = read(letter).ok()?;
+            (
+                fact.session_id,
+                Stage::Recording,
+                Some(fact.recording_id),
+                1,
+                fact.run,
+            )
+        }
         RecordingUploaded::TYPE => {
             let fact: RecordingUploaded = read(letter).ok()?;
             (

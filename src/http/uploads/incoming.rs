@@ -17,10 +17,10 @@ use futures::{Stream, StreamExt};
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
-use super::pace::Pace;
 use crate::config;
 use crate::http::problem::ApiError;
 use crate::media::{MediaKind, PREFIX_BYTES};
+use crate::pace::Pace;
 
 /// The form's field that holds the file.
 const FIELD: &str = "file";

@@ -1,7 +1,8 @@
 //! `POST /sessions/{id}/upload-recording`: a recording streams through into the object store.
 //!
-//! [`incoming`] reads the request at the [`pace`] that is asked of it, [`transfer`] sends it on part by part, [`unfinished`] removes the
-//! traces of an upload that does not end well, [`again`] knows `Idempotency-Key`. Not here: whether
+//! [`incoming`] reads the request at the [`pace`](crate::pace) that is asked of it, [`transfer`] sends it
+//! on part by part, [`unfinished`] removes the traces of an upload that does not end well, [`again`]
+//! knows `Idempotency-Key`. Not here: whether
 //! the bytes are audio that decodes; the storage worker finds out.
 //!
 //! Invariant: a row in `uploads` precedes the first byte in the object store, and the recording and
@@ -11,7 +12,6 @@
 mod again;
 mod file_name;
 mod incoming;
-mod pace;
 mod transfer;
 mod unfinished;
 
@@ -33,10 +33,10 @@ use super::sessions;
 use crate::db::{Tx, idempotency, policies, recordings, transcripts, uploads};
 use crate::events::RecordingUploaded;
 use crate::ids::{RecordingId, SessionId};
+use crate::providers::object_store::Sent;
 use crate::session::Status;
 use again::Begun;
 use incoming::{Incoming, Prefix};
-use transfer::Transferred;
 use unfinished::Unfinished;
 
 /// The answer to a finished upload.
@@ -128,8 +128,8 @@ impl Target {
         let file_name = file.name().and_then(file_name::harmless);
         let Prefix { bytes, kind } = file.prefix().await?;
         let unfinished = Unfinished::begin(self, kind.content_type()).await?;
-        let sent = transfer::send(&unfinished, bytes, &mut file);
-        let transferred = unfinished.kept_alive(sent).await?;
+        let sending = transfer::send(&unfinished, bytes, &mut file);
+        let sent = unfinished.kept_alive(sending).await?;
         drop(file);
         incoming.end().await?;
         let content_type = kind.content_type();
@@ -140,7 +140,7 @@ impl Target {
             content_type,
         };
         // The bytes are all there: a client that leaves now must not leave them half-done.
-        let finished = self.state.tasks.spawn(last.finish(transferred));
+        let finished = self.state.tasks.spawn(last.finish(sent));
         finished
             .await
             .map_err(|error| ApiError::Internal(error.into()))?
@@ -169,22 +169,23 @@ struct Last {
 
 impl Last {
     /// Makes the object of its parts, then the recording and its event in one transaction.
-    async fn finish(self, transferred: Transferred) -> Result<Response, ApiError> {
+    async fn finish(self, sent: Sent) -> Result<Response, ApiError> {
         let Self {
             target,
             mut unfinished,
             file_name,
             content_type,
         } = self;
-        let made = unfinished.complete(transferred.parts, transferred.size_bytes);
+        let made = unfinished.complete(sent.parts, sent.size_bytes);
         unfinished.kept_alive(made).await?;
         let recording = recordings::Upload {
             recording_id: unfinished.recording_id,
             object_key: &unfinished.object_key,
             file_name: file_name.as_deref(),
             content_type,
-            size_bytes: transferred.size_bytes,
-            sha256: transferred.sha256,
+            size_bytes: sent.size_bytes,
+            sha256: sent.sha256,
+            run: 1,
             late: false,
         };
         let answer = target.record(unfinished.id, recording).await?;

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Target, again};
@@ -12,7 +11,7 @@ use crate::http::AppState;
 use crate::http::caller::Caller;
 use crate::http::problem::ApiError;
 use crate::ids::RecordingId;
-use crate::providers::object_store::{PartTag, StoreError};
+use crate::providers::object_store::{PartTag, Parts, StoreError};
 
 /// The row is renewed this often.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -82,34 +81,18 @@ impl Unfinished {
         Ok(())
     }
 
-    /// Largest recording in bytes.
-    pub fn max_bytes(&self) -> u64 {
-        self.state.config.http.max_upload_bytes
-    }
-
-    pub async fn send_part(&self, number: i32, part: Bytes) -> Result<PartTag, ApiError> {
-        let (store, id) = (&self.state.store, self.multipart_id());
-        let sent = store.upload_part(&self.object_key, id, number, part);
-        // Boxed, as the client's futures are large.
-        Box::pin(sent).await.map_err(store_error)
+    /// What its bytes go into.
+    pub fn parts(&self) -> Parts<'_> {
+        let max_bytes = self.state.config.http.max_upload_bytes;
+        let id = self.multipart_id();
+        Parts::of(&self.state.store, &self.object_key, id, max_bytes)
     }
 
     /// Makes the object, which is to hold `size_bytes`.
-    ///
-    /// The client of the store asks again when an answer is lost, and is then told that the upload
-    /// does not exist: only the object tells whether the first request made it.
     pub async fn complete(&self, parts: Vec<PartTag>, size_bytes: i64) -> Result<(), ApiError> {
         let (store, id) = (&self.state.store, self.multipart_id());
-        let made = store.complete(&self.object_key, id, parts);
-        match Box::pin(made).await {
-            Err(StoreError::NotFound { .. }) => {
-                let head = Box::pin(store.head(&self.object_key)).await;
-                let found = head.map_err(store_error)?.size_bytes;
-                let is_whole = i64::try_from(found).is_ok_and(|found| found == size_bytes);
-                if is_whole { Ok(()) } else { Err(given_up()) }
-            }
-            made => made.map_err(store_error),
-        }
+        let made = store.complete_sent(&self.object_key, id, parts, size_bytes);
+        made.await.map_err(store_error)
     }
 
     /// Does `work` and renews the row meanwhile, so that the upload does not count as silent.
@@ -214,7 +197,7 @@ async fn note(
 }
 
 /// A multipart upload that is gone was removed by the sweep.
-fn store_error(error: StoreError) -> ApiError {
+pub(super) fn store_error(error: StoreError) -> ApiError {
     match error {
         StoreError::NotFound { .. } => given_up(),
         other => other.into(),

@@ -11,8 +11,9 @@ use aftercall::bus::{self, EVENTS};
 use aftercall::events::Publishes;
 use aftercall::worker::{Handler, Incoming};
 use aftercall_analysis::AnalyzeSession;
+use aftercall_analytics::AdjustCall;
 use aftercall_maintenance::{EraseSession, FileDeadLetter};
-use aftercall_storage::StoreRecording;
+use aftercall_storage::{FetchRecording, StoreRecording};
 use aftercall_transcription::TranscribeRecording;
 
 const BEGIN: &str = "<!-- flow:begin -->\n";
@@ -76,11 +77,13 @@ impl Flow {
 }
 
 /// Every handler, in flow order.
-fn flows() -> [Flow; 5] {
+fn flows() -> [Flow; 7] {
     [
+        Flow::of::<FetchRecording>("storage"),
         Flow::of::<StoreRecording>("storage"),
         Flow::of::<TranscribeRecording>("transcription"),
         Flow::of::<AnalyzeSession>("analysis"),
+        Flow::of::<AdjustCall>("analytics"),
         Flow::of::<EraseSession>("maintenance"),
         Flow::of::<FileDeadLetter>("maintenance"),
     ]

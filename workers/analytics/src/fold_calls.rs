@@ -3,28 +3,63 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aftercall::bus::Bus;
-use aftercall::calls::{CallRecord, SentimentBy};
+use aftercall::calls::{CallRecord, Conversation, SentimentBy};
+use aftercall::config;
+use aftercall::db::call_sessions::{self, Maker, NewCallSession};
 use aftercall::db::calls::{self, Arrived, ClientSettings, Key};
 use aftercall::db::rollups::{self, Hold};
 use aftercall::db::{Db, Principal, Tx, WorkerRole, call_erasures};
+use aftercall::events::Message;
 use aftercall::events::calls_ended::{CallLine, read_line};
 use aftercall::ids::{AccountId, ClientId};
+use aftercall::lexicon::Lexicon;
+use aftercall::outbox;
 use aftercall::rollups::Deltas;
 use aftercall::worker::{BatchHandler, CallFrame, Class, Context, Failure, Frame, Refused};
 use jiff::Timestamp;
+use tokio_util::task::TaskTracker;
 
+use crate::lexicon;
 use crate::wake::wake;
+
+/// What the events of this process name as their source.
+const SOURCE: &str = "aftercall/analytics";
+/// Batches whose events are published at once.
+const PUBLISHERS: usize = 4;
+const ROLE: Principal = Principal::Worker(WorkerRole::Analytics);
 
 /// Keeps calls and counts them.
 #[derive(Clone, Debug)]
 pub struct FoldCalls {
     db: Db,
     bus: Bus,
+    lexicon: Lexicon,
+    sessions: config::Sessions,
+    publishing: TaskTracker,
 }
 
 impl FoldCalls {
-    pub fn new(db: Db, bus: Bus) -> Self {
-        Self { db, bus }
+    /// `sessions` is how those behave that calls become.
+    pub fn new(db: Db, bus: Bus, sessions: config::Sessions) -> Self {
+        Self {
+            db,
+            bus,
+            lexicon: Lexicon::load(),
+            sessions,
+            publishing: TaskTracker::new(),
+        }
+    }
+
+    /// Publishes beside the next batches: each event costs the broker an fsync, and the calls that it is
+    /// of are kept. What is not published now, the relay of maintenance publishes.
+    fn publish(&self, messages: Vec<(AccountId, Message)>) {
+        if messages.is_empty() || self.publishing.len() >= PUBLISHERS {
+            return;
+        }
+        let (db, bus) = (self.db.clone(), self.bus.clone());
+        self.publishing.spawn(async move {
+            outbox::publish(&db, &bus, ROLE, messages).await;
+        });
     }
 }
 
@@ -42,26 +77,31 @@ impl BatchHandler for FoldCalls {
         let Some(stream_created) = frames.first().map(CallFrame::stream_created) else {
             return Ok(refused);
         };
-        let role = Principal::Worker(WorkerRole::Analytics);
-        let mut tx = self.db.begin(role).await?;
+        let mut tx = self.db.begin(ROLE).await?;
         let owners = read
             .iter()
             .map(|read| (read.line.account_id, read.line.client_id));
         let clients = calls::clients(&mut tx, &owners.collect()).await?;
-        let (arrived, mut of_nobody) = arrivals(&read, &clients);
-        let (counted, mut late) = fold(&mut tx, stream_created, &arrived)
+        let (arrived, mut of_nobody) = arrivals(&read, &clients, &self.lexicon);
+        let mut folded = fold(&mut tx, stream_created, &arrived)
             .await
             .map_err(failure)?;
-        late.extend(
-            of_nobody
-                .iter()
-                .map(|(key, line)| (*key, line.stream_sequence)),
-        );
-        let erased = call_erasures::note_late(&mut tx, stream_created, &late).await?;
+        let lines = of_nobody.iter();
+        folded
+            .repeats
+            .extend(lines.map(|(key, line)| (*key, line.stream_sequence)));
+        let erased = call_erasures::note_late(&mut tx, stream_created, &folded.repeats).await?;
+        let maker = Maker {
+            source: SOURCE,
+            auto_complete: self.sessions.auto_complete,
+        };
+        let made = call_sessions::make(&mut tx, maker, &folded.sessions).await;
+        let messages = made.map_err(failure)?;
         tx.commit().await?;
         of_nobody.retain(|(key, _)| !erased.contains(key));
         refused.extend(of_nobody.into_iter().map(|(_, line)| line));
-        for account in counted {
+        self.publish(messages);
+        for account in folded.accounts {
             wake(&self.bus, account).await;
         }
         Ok(refused)
@@ -144,11 +184,28 @@ fn refused(frame: &CallFrame, line: i32, bytes: &[u8], class: Class, detail: Str
     }
 }
 
+/// A call that is to be kept, and the session that it is to become.
+struct Arrival<'a> {
+    call: Arrived<'a>,
+    conversation: Option<Conversation>,
+}
+
+/// What came of calls that were folded.
+struct Folded<'a> {
+    /// Whose figures changed.
+    accounts: BTreeSet<AccountId>,
+    /// New calls that become sessions.
+    sessions: Vec<NewCallSession<'a>>,
+    /// What was not new, with the message that brought it.
+    repeats: Vec<(Key, i64)>,
+}
+
 /// What is to be kept, and lines whose client is not there.
 fn arrivals<'a>(
     read: &'a [Read<'a>],
     clients: &HashMap<(AccountId, ClientId), ClientSettings>,
-) -> (Vec<Arrived<'a>>, Vec<(Key, Refused)>) {
+    lexicon: &Lexicon,
+) -> (Vec<Arrival<'a>>, Vec<(Key, Refused)>) {
     let (mut arrived, mut of_nobody) = (Vec::with_capacity(read.len()), Vec::new());
     for read in read {
         let line = &read.line;
@@ -161,50 +218,68 @@ fn arrivals<'a>(
             of_nobody.push((key, read.refuse("the record names another client")));
             continue;
         }
-        let counted = read.record.counted(line.account_id, line.received_at);
-        let given = read.record.given_sentiment();
-        arrived.push(Arrived {
+        let mut counted = read.record.counted(line.account_id, line.received_at);
+        let mut sentiment_by = read.record.given_sentiment().map(|_| SentimentBy::Agent);
+        if sentiment_by.is_none()
+            && let Some(found) = lexicon::sentiment(lexicon, &read.record)
+        {
+            counted.sentiment = found;
+            sentiment_by = Some(SentimentBy::Lexicon);
+        }
+        let (fetch, analyze) = (client.fetch_recordings, client.analyze_calls);
+        let conversation = Conversation::of(&read.record, line.id, fetch, analyze);
+        let call = Arrived {
             id: line.id,
             received_at: line.received_at,
             counted,
             direction: read.record.direction,
-            sentiment_by: given.map(|_| SentimentBy::Agent),
+            sentiment_by,
             client_inactive: !client.is_active,
-            session_id: None,
+            session_id: conversation.as_ref().map(|session| session.session_id),
             record: line.call.get(),
             stream_sequence: read.frame.stream_sequence(),
-        });
+        };
+        arrived.push(Arrival { call, conversation });
     }
     (arrived, of_nobody)
 }
 
-/// Inserts what is new and counts it; answers the accounts whose figures changed, and what was not new
-/// with the message that brought it.
-async fn fold(
+/// Inserts what is new and counts it.
+async fn fold<'a>(
     tx: &mut Tx,
     stream_created: Timestamp,
-    arrived: &[Arrived<'_>],
-) -> Result<(BTreeSet<AccountId>, Vec<(Key, i64)>), sqlx::Error> {
-    let times = arrived.iter().map(|call| call.counted.at);
+    arrived: &'a [Arrival<'a>],
+) -> Result<Folded<'a>, sqlx::Error> {
+    let times = arrived.iter().map(|arrival| arrival.call.counted.at);
     rollups::lock_days(tx, times, Hold::Shared).await?;
     let mut keys: HashSet<Key> = HashSet::with_capacity(arrived.len());
-    let (first, mut repeats): (Vec<_>, Vec<_>) =
-        arrived.iter().partition(|call| keys.insert(call.key()));
-    let inserted = calls::insert(tx, stream_created, &first).await?;
+    let (first, mut repeats): (Vec<_>, Vec<_>) = arrived
+        .iter()
+        .partition(|arrival| keys.insert(arrival.call.key()));
+    let calls: Vec<_> = first.iter().map(|arrival| &arrival.call).collect();
+    let inserted = calls::insert(tx, stream_created, &calls).await?;
     let mut deltas = Deltas::default();
-    let mut accounts = BTreeSet::new();
-    for call in first {
+    let mut folded = Folded {
+        accounts: BTreeSet::new(),
+        sessions: Vec::new(),
+        repeats: Vec::new(),
+    };
+    for arrival in first {
+        let call = &arrival.call;
         if inserted.contains(&call.key()) {
             deltas.add(&call.counted);
-            accounts.insert(call.counted.account_id);
+            folded.accounts.insert(call.counted.account_id);
+            let conversation = arrival.conversation.as_ref();
+            let session = conversation.map(|conversation| NewCallSession { call, conversation });
+            folded.sessions.extend(session);
         } else {
-            repeats.push(call);
+            repeats.push(arrival);
         }
     }
+    let repeats: Vec<_> = repeats.iter().map(|arrival| &arrival.call).collect();
     calls::note_repeats(tx, stream_created, &repeats).await?;
     rollups::apply(tx, &deltas).await?;
-    let late = repeats
-        .iter()
-        .map(|call| (call.key(), call.stream_sequence));
-    Ok((accounts, late.collect()))
+    let late = repeats.iter().map(|call| (call.key(), call.stream_sequence));
+    folded.repeats.extend(late);
+    Ok(folded)
 }

@@ -2,15 +2,19 @@
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
-//! | [`FoldCalls`] | frames of `calls.ended` | nothing | `calls`, `call_rollups`, `call_latencies` | nothing |
+//! | [`FoldCalls`] | frames of `calls.ended` | `session.created` and what a session of a call begins with | `calls`, `call_rollups`, `call_latencies`, `sessions` | nothing |
+//! | [`AdjustCall`] | `analysis.completed` | nothing | `calls`, `call_rollups` | nothing |
 //!
 //! Not here: what is counted (`aftercall::rollups`), and how a dashboard reads it.
 //!
 //! Invariant: a call is counted in the transaction that keeps it, and only when that one inserted it.
 
+mod adjust_call;
 mod fold_calls;
+mod lexicon;
 mod wake;
 
+pub use adjust_call::AdjustCall;
 pub use fold_calls::FoldCalls;
 
 use aftercall::bus::Bus;
@@ -26,6 +30,7 @@ pub struct Config {
     pub worker: config::Worker,
     pub nats: config::Nats,
     pub database: config::Database,
+    pub sessions: config::Sessions,
 }
 
 impl Config {
@@ -34,6 +39,7 @@ impl Config {
             worker: config::Worker::read(env)?,
             nats: config::Nats::read(env)?,
             database: config::Database::read(env)?,
+            sessions: config::Sessions::read(env)?,
         })
     }
 }
@@ -54,7 +60,8 @@ pub async fn start(
         probes: Vec::new(),
         concurrency: config.worker.concurrency,
     })
-    .batch_handler(FoldCalls::new(db, bus))
+    .batch_handler(FoldCalls::new(db.clone(), bus.clone(), config.sessions))
+    .handler(AdjustCall::new(db, bus))
     .serve(config.worker.address, metrics, shutdown)
     .await
 }

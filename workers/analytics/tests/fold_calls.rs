@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aftercall::config;
 use aftercall::db::provision::Process;
 use aftercall::db::{Principal, WorkerRole};
 use aftercall::embedded::harness::{Harness, Running, eventually};
@@ -14,7 +15,11 @@ use sqlx::Row as _;
 const HANDLER: &str = "fold-calls";
 
 fn start(harness: &Harness) -> Running {
-    let handler = FoldCalls::new(harness.db(Process::Analytics), harness.bus.clone());
+    let (db, bus) = (harness.db(Process::Analytics), harness.bus.clone());
+    let sessions = config::Sessions {
+        auto_complete: true,
+    };
+    let handler = FoldCalls::new(db, bus, sessions);
     let worker = harness.worker("analytics", WorkerRole::Analytics, Process::Analytics);
     harness.run(worker.batch_handler(handler))
 }

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use aftercall::db::{
-    Db, Principal, WorkerRole, analyses, outbox, recordings, timeline, transcriptions,
+    Db, Principal, WorkerRole, analyses, outbox, recording_fetches, recordings, timeline,
+    transcriptions,
 };
 use aftercall::events::{Fact, RecordingUploaded};
 use jiff::Timestamp;
@@ -23,7 +24,8 @@ const BATCH: i64 = 200;
 pub async fn reconcile(db: &Db, now: Timestamp, age: Duration) -> anyhow::Result<u64> {
     let before = now.checked_sub(age)?;
     let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
-    let mut facts: Vec<Fact> = Vec::new();
+    let fetches = recording_fetches::claim_unfinished(&mut tx, before, BATCH).await?;
+    let mut facts: Vec<Fact> = fetches.into_iter().map(Fact::from).collect();
     for recording in recordings::claim_unchecked(&mut tx, before, BATCH).await? {
         let uploaded = RecordingUploaded {
             session_id: recording.session_id,

@@ -1,16 +1,22 @@
-//! Storage worker: verifies uploaded recordings and marks them stored.
+//! Storage worker: fetches recordings, verifies those that were uploaded and marks them stored.
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
+//! | [`FetchRecording`] | `recording.requested` | `recording.uploaded` | `recording_fetches`, `uploads`, `recordings` | the recording's address, the object store |
 //! | [`StoreRecording`] | `recording.uploaded` | `recording.stored`, `transcription.requested` | `recordings`, `transcriptions` | the object store |
 //!
 //! Not here: receiving the upload (the ingress), and what is said in the recording.
 //!
-//! Invariant: a recording that is stored is what was sent, and it decodes.
+//! Invariant: a recording that is stored is what was sent, and it decodes. Nothing is fetched from inside
+//! a private network.
 
 mod check;
+mod fetch_recording;
+mod refusals;
 mod store_recording;
+mod unfinished;
 
+pub use fetch_recording::FetchRecording;
 pub use store_recording::{Published, StoreRecording};
 
 use aftercall::bus::Bus;
@@ -18,6 +24,7 @@ use aftercall::config::{self, ConfigError, Env};
 use aftercall::db::{Db, WorkerRole};
 use aftercall::lifecycle::Shutdown;
 use aftercall::providers::object_store::ObjectStore;
+use aftercall::providers::web_file::WebFiles;
 use aftercall::telemetry::PrometheusHandle;
 use aftercall::worker::{Probe, Settings, Worker};
 
@@ -29,6 +36,7 @@ pub struct Config {
     pub database: config::Database,
     pub object_store: config::ObjectStore,
     pub storage: config::Storage,
+    pub fetch: config::Fetch,
 }
 
 impl Config {
@@ -39,6 +47,7 @@ impl Config {
             database: config::Database::read(env)?,
             object_store: config::ObjectStore::read(env)?,
             storage: config::Storage::read(env)?,
+            fetch: config::Fetch::read(env)?,
         })
     }
 }
@@ -52,6 +61,7 @@ pub async fn start(
     let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
     let bus = Bus::connect(&config.nats, "storage").await?;
     let store = ObjectStore::connect(&config.object_store).await?;
+    let web = WebFiles::build(&config.fetch)?;
     Worker::new(Settings {
         name: "storage",
         role: WorkerRole::Storage,
@@ -60,6 +70,7 @@ pub async fn start(
         probes: vec![reachable(&store)],
         concurrency: config.worker.concurrency,
     })
+    .handler(FetchRecording::new(db.clone(), store.clone(), web))
     .handler(StoreRecording::new(db, store, config.storage.max_audio))
     .serve(config.worker.address, metrics, shutdown)
     .await

@@ -58,6 +58,7 @@ pub async fn conclude(
             TranscriptCompleted {
                 session_id: event.session_id,
                 generation,
+                given: false,
             }
             .into(),
         );

@@ -2,24 +2,20 @@
 
 use aftercall::documents::analysis::Reason;
 use aftercall::documents::transcript::Transcript;
+use aftercall::lexicon;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Primary language subtags (ISO 639-1) of languages written without spaces between words.
 const WITHOUT_SPACES: &[&str] = &["zh", "ja", "th", "lo", "km", "my", "bo", "yue"];
 
 /// Whether lexicon and rules, which are English, can read the transcript.
-///
-/// Where no language is given the script decides, so that other alphabets are not judged by chance;
-/// another language in Latin letters passes for English.
 pub fn readable(transcript: &Transcript) -> Result<(), Reason> {
     if transcript.turns.is_empty() {
         return Err(Reason::NoSpeech);
     }
-    match primary(transcript) {
-        Some(tag) if tag == "en" || tag == "eng" || tag == "english" => {}
-        Some(_) => return Err(Reason::LanguageNotSupported),
-        None if !mostly_latin(transcript) => return Err(Reason::LanguageNotSupported),
-        None => {}
+    let texts = transcript.turns.iter().map(|turn| turn.text.as_str());
+    if !lexicon::reads(transcript.language.as_deref(), texts) {
+        return Err(Reason::LanguageNotSupported);
     }
     let has_words = transcript
         .turns
@@ -46,18 +42,6 @@ fn primary(transcript: &Transcript) -> Option<String> {
         .next()?
         .trim();
     (!tag.is_empty() && tag != "und").then(|| tag.to_lowercase())
-}
-
-fn mostly_latin(transcript: &Transcript) -> bool {
-    let (mut letters, mut latin) = (0_u64, 0_u64);
-    for letter in transcript.turns.iter().flat_map(|turn| turn.text.chars()) {
-        if letter.is_alphabetic() {
-            letters += 1;
-            // Up to U+024F: Basic Latin, Latin-1, Latin Extended-A and -B.
-            latin += u64::from(letter <= '\u{24f}');
-        }
-    }
-    latin * 2 >= letters
 }
 
 #[cfg(test)]

@@ -1,27 +1,18 @@
-//! Sentiment by the VADER lexicon (Hutto and Gilbert, ICWSM 2014), which scores single sentences;
-//! turns, speakers and the whole are means of their sentences.
+//! Sentiment by the lexicon, which scores single sentences; turns, speakers and the whole are means of
+//! their sentences.
 
 use std::collections::BTreeMap;
 
-use aftercall::documents::analysis::{
-    Sentiment, SentimentLabel, SentimentScore, SpeakerSentiment, TurnSentiment,
-};
-use vader_parity::SentimentIntensityAnalyzer;
+use aftercall::documents::analysis::{Sentiment, SentimentScore, SpeakerSentiment, TurnSentiment};
+use aftercall::lexicon::{Lexicon, Tally};
+
+pub use aftercall::lexicon::METHOD;
 
 use super::text::Sentence;
 
-pub const METHOD: &str = "vader-3.3.2";
-
-/// VADER's own threshold between neutral and not.
-const NEUTRAL_BELOW: f64 = 0.05;
-/// What each side must add up to before a text is mixed: one clearly worded sentence.
-const MIXED_SIDE: f64 = 0.4;
-/// The weaker side's share of the stronger before a text is mixed.
-const MIXED_BALANCE: f64 = 0.5;
-
 /// Judges sentences: of the whole, by speaker and by turn.
 pub fn judge(sentences: &[Sentence<'_>]) -> Sentiment {
-    let lexicon = SentimentIntensityAnalyzer::new();
+    let lexicon = Lexicon::load();
     let mut overall = Tally::default();
     let mut speakers: BTreeMap<&str, Tally> = BTreeMap::new();
     let mut turns: Vec<TurnSentiment> = Vec::new();
@@ -29,74 +20,33 @@ pub fn judge(sentences: &[Sentence<'_>]) -> Sentiment {
         let turn = of_turn[0].turn;
         let mut tally = Tally::default();
         for sentence in of_turn {
-            tally.add(lexicon.polarity_scores(sentence.text).compound);
+            tally.add(lexicon.compound(sentence.text));
         }
         overall.merge(&tally);
         speakers.entry(&turn.speaker).or_default().merge(&tally);
         turns.push(TurnSentiment {
             turn_index: turn.index,
-            sentiment: tally.score(),
+            sentiment: score(&tally),
         });
     }
     let speakers = speakers
         .into_iter()
         .map(|(speaker, tally)| SpeakerSentiment {
             speaker: speaker.to_owned(),
-            sentiment: tally.score(),
+            sentiment: score(&tally),
         })
         .collect();
     Sentiment {
-        overall: overall.score(),
+        overall: score(&overall),
         speakers,
         turns,
     }
 }
 
-/// Adds up the sentences that say something either way.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    positive: f64,
-    negative: f64,
-    sentences: u32,
-}
-
-impl Tally {
-    fn add(&mut self, compound: f64) {
-        if compound > 0.0 {
-            self.positive += compound;
-        } else if compound < 0.0 {
-            self.negative -= compound;
-        } else {
-            return;
-        }
-        self.sentences += 1;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.positive += other.positive;
-        self.negative += other.negative;
-        self.sentences += other.sentences;
-    }
-
-    fn score(&self) -> SentimentScore {
-        let mean = (self.positive - self.negative) / f64::from(self.sentences.max(1));
-        let (weak, strong) = (
-            self.positive.min(self.negative),
-            self.positive.max(self.negative),
-        );
-        let label = if weak >= MIXED_SIDE && weak >= MIXED_BALANCE * strong {
-            SentimentLabel::Mixed
-        } else if mean >= NEUTRAL_BELOW {
-            SentimentLabel::Positive
-        } else if mean <= -NEUTRAL_BELOW {
-            SentimentLabel::Negative
-        } else {
-            SentimentLabel::Neutral
-        };
-        SentimentScore {
-            label,
-            score: super::rounded(mean.clamp(-1.0, 1.0)),
-        }
+fn score(tally: &Tally) -> SentimentScore {
+    SentimentScore {
+        label: tally.label(),
+        score: super::rounded(tally.mean()),
     }
 }
 

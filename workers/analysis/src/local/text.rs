@@ -2,13 +2,8 @@
 
 use aftercall::documents::analysis::Quote;
 use aftercall::documents::transcript::Turn;
+use aftercall::lexicon;
 use unicode_segmentation::UnicodeSegmentation;
-
-/// Longer sentences are cut: transcripts without punctuation must not become one endless sentence.
-const MAX_SENTENCE_BYTES: usize = 600;
-
-/// Words whose full stop does not end a sentence.
-const ABBREVIATIONS: &[&str] = &["Dr.", "Mr.", "Mrs.", "Ms.", "Prof.", "St.", "Mt.", "vs."];
 
 /// A sentence with at least one word: a literal span of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -70,73 +65,17 @@ pub fn sentences(turns: &[Turn]) -> Vec<Sentence<'_>> {
     let mut found = Vec::new();
     for turn in turns {
         let clock = Clock::of(turn);
-        for (start, end) in spans(&turn.text) {
-            push_pieces(turn, &clock, start, end, &mut found);
-        }
+        found.extend(
+            lexicon::sentences(&turn.text)
+                .into_iter()
+                .map(|(offset, text)| Sentence {
+                    turn,
+                    text,
+                    start_ms: clock.at(offset),
+                }),
+        );
     }
     found
-}
-
-/// Unicode's sentence spans (UAX #29), joined where an abbreviation cut them.
-fn spans(text: &str) -> Vec<(usize, usize)> {
-    let mut spans: Vec<(usize, usize)> = Vec::new();
-    for (start, piece) in text.split_sentence_bound_indices() {
-        let end = start + piece.len();
-        match spans.last_mut() {
-            Some(last) if ends_with_abbreviation(&text[last.0..last.1]) => last.1 = end,
-            _ => spans.push((start, end)),
-        }
-    }
-    spans
-}
-
-fn ends_with_abbreviation(piece: &str) -> bool {
-    let last = piece
-        .rsplit(char::is_whitespace)
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
-    let mut letters = last.chars();
-    let initial = matches!(
-        (letters.next(), letters.next(), letters.next()),
-        (Some(letter), Some('.'), None) if letter.is_uppercase() && letter != 'I'
-    );
-    initial || ABBREVIATIONS.contains(&last)
-}
-
-fn push_pieces<'a>(
-    turn: &'a Turn,
-    clock: &Clock<'a>,
-    mut start: usize,
-    end: usize,
-    found: &mut Vec<Sentence<'a>>,
-) {
-    while start < end {
-        let cut = start + piece_len(&turn.text[start..end]);
-        let piece = &turn.text[start..cut];
-        let text = piece.trim();
-        if text.unicode_words().next().is_some() {
-            let offset = start + piece.len() - piece.trim_start().len();
-            found.push(Sentence {
-                turn,
-                text,
-                start_ms: clock.at(offset),
-            });
-        }
-        start = cut;
-    }
-}
-
-/// Length of the first piece: all of it, or up to the last space before the limit, or up to the
-/// limit where there is no space.
-fn piece_len(text: &str) -> usize {
-    if text.len() <= MAX_SENTENCE_BYTES {
-        return text.len();
-    }
-    let limit = text.floor_char_boundary(MAX_SENTENCE_BYTES);
-    match text[..limit].rfind(char::is_whitespace) {
-        Some(space) if space > 0 => space,
-        _ => limit,
-    }
 }
 
 /// Maps a place in a turn's text to its time.

@@ -5,6 +5,10 @@
 //! Invariant: memory is bounded by one part of an upload and one block of a download, whatever the
 //! size of the object.
 
+mod parts;
+
+pub use parts::{Parts, Sent};
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
-//! How fast an upload must be.
+//! How fast somebody must be who sends a file.
 //!
-//! Invariant: only time that was spent waiting for the client counts, and not what the object store
-//! takes.
+//! Invariant: only time that was spent waiting for them counts, and not what the object store takes.
 
 use std::time::Duration;
 
-/// The pace of one upload, judged whenever it was waited for as long as a window.
-pub(super) struct Pace {
+/// The pace of one sender, judged whenever it was waited for as long as a window.
+#[derive(Debug)]
+pub struct Pace {
     window: Duration,
     min_bytes_per_second: u64,
     waited: Duration,
