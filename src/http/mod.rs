@@ -7,6 +7,7 @@
 //! document that tells nothing of our insides.
 
 mod analysis;
+mod analytics;
 mod anonymous;
 pub(crate) mod api_keys;
 mod audit;
@@ -22,6 +23,7 @@ pub mod commit;
 mod consent;
 mod cookies;
 mod customers;
+mod days;
 mod docs;
 mod erasures;
 mod events;
@@ -110,6 +112,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(clients::get, clients::update, clients::delete))
         .routes(routes!(calls::create))
         .routes(routes!(calls::create_many))
+        .routes(routes!(analytics::dashboard))
+        .routes(routes!(analytics::calls_per_day))
+        .routes(routes!(analytics::sentiment))
+        .routes(routes!(analytics::client_stats))
+        .routes(routes!(analytics::follow))
 }
 
 /// What has no prefix.
