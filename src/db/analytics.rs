@@ -202,7 +202,8 @@ pub async fn by_part(
     )?;
     let mut parts = vec![Counts::default(); starts.len()];
     for row in &rows {
-        let part = usize::try_from(row.slot - 1).expect("a quarter in range is after the first moment");
+        let part =
+            usize::try_from(row.slot - 1).expect("a quarter in range is after the first moment");
         parts[part] += row.into();
     }
     Ok(parts)

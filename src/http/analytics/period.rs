@@ -122,7 +122,9 @@ impl Period {
 
     pub fn days(&self) -> impl Iterator<Item = Date> {
         let end = self.end;
-        self.start.series(1.day()).take_while(move |day| *day <= end)
+        self.start
+            .series(1.day())
+            .take_while(move |day| *day <= end)
     }
 
     /// What clocks show there, which changes twice a year in many zones.

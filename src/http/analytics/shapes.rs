@@ -155,7 +155,11 @@ impl Dashboard {
     /// Whether both tell the same, whenever they were read.
     pub fn says_what(&self, other: &Self) -> bool {
         let as_of = self.as_of;
-        *self == Self { as_of, ..other.clone() }
+        *self
+            == Self {
+                as_of,
+                ..other.clone()
+            }
     }
 }
 

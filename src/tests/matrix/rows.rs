@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::cells::{
     ACCOUNT, ACCOUNT_CHANGE, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY,
-    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, SIGNED_IN, USER,
-    USER_LIST, USER_MAKE,
+    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, READ, SIGNED_IN,
+    USER, USER_LIST, USER_MAKE,
 };
 use super::objects::{Ids, Object};
 use crate::support::PASSWORD;
@@ -104,6 +104,7 @@ pub fn all() -> Vec<Row> {
     rows.extend(people());
     rows.extend(sessions());
     rows.extend(clients());
+    rows.extend(analytics());
     rows
 }
 
@@ -304,6 +305,22 @@ fn clients() -> Vec<Row> {
             Object::Client,
             ACCOUNT_CHANGE,
         ),
+    ]
+}
+
+fn analytics() -> Vec<Row> {
+    let of = |path, cells| {
+        row("GET", path, Object::Calls, cells).query("?start_date={day}&end_date={day}")
+    };
+    vec![
+        of("/api/v1/analytics/dashboard", ACCOUNT_LIST),
+        of("/api/v1/analytics/calls-per-day", ACCOUNT_LIST)
+            .shows(Shows::Text("\"total_duration_seconds\":77.5")),
+        of("/api/v1/analytics/sentiment", ACCOUNT_LIST).shows(Shows::Text("\"mixed\":1.0")),
+        of("/api/v1/analytics/client/{id}/stats", ACCOUNT),
+        of("/api/v1/analytics/stream", READ)
+            .shows(Shows::Type("text/event-stream"))
+            .streams(),
     ]
 }
 
