@@ -40,6 +40,9 @@ fn behind_prefix(subject: &str) -> Option<&str> {
         .find_map(|prefix| subject.strip_prefix(prefix))
 }
 
+/// Filter for the wakes of every account.
+pub const ANALYTICS_WAKES: &str = "wake.analytics.*";
+
 /// `wake.analytics.<account id>`: plain NATS, no stream.
 pub fn wake_analytics(account: uuid::Uuid) -> String {
     format!("wake.analytics.{account}")

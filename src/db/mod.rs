@@ -7,6 +7,7 @@
 //! which sets role and principal; row-level security does the rest.
 
 pub mod analyses;
+pub mod analytics;
 pub mod api_keys;
 pub mod audit;
 pub mod call_erasures;

@@ -9,6 +9,7 @@ use crate::calls::{CallRecord, SentimentBy};
 use crate::db::calls::Arrived;
 use crate::db::provision::Process;
 use crate::db::recordings::{Probed, Upload};
+use crate::db::rollups::Hold;
 use crate::db::timeline::LockedSession;
 use crate::db::{
     Principal, WorkerRole, analyses, calls, clients, policies, recordings, rollups, sessions,
@@ -356,6 +357,52 @@ pub fn call_line(client: SeededClient, id: CallId, record: &Value) -> Vec<u8> {
     };
     let trace = TraceContext::start().to_string();
     arrival.line(&trace, record.to_string().as_bytes())
+}
+
+/// Keeps and counts calls of a client, as the analytics worker does. The client's id is put into each.
+pub async fn counted_calls(harness: &Harness, client: SeededClient, records: &[Value]) {
+    let (received_at, client_id) = (Timestamp::now(), client.client_id);
+    let texts: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let mut record = record.clone();
+            record["client_id"] = Value::String(client_id.to_string());
+            record.to_string()
+        })
+        .collect();
+    let arrived: Vec<Arrived<'_>> = texts
+        .iter()
+        .map(|text| {
+            let record: CallRecord<'_> = serde_json::from_str(text).expect("a call record");
+            Arrived {
+                id: CallId::generate(),
+                received_at,
+                counted: record.counted(client.account_id, received_at),
+                direction: record.direction,
+                sentiment_by: record.given_sentiment().map(|_| SentimentBy::Agent),
+                client_inactive: false,
+                session_id: None,
+                record: text,
+                stream_sequence: 1,
+            }
+        })
+        .collect();
+    let mut deltas = Deltas::default();
+    for call in &arrived {
+        deltas.add(&call.counted);
+    }
+    let role = Principal::Worker(WorkerRole::Analytics);
+    let mut tx = harness.begin(Process::Analytics, role).await;
+    let days = arrived.iter().map(|call| call.counted.at);
+    rollups::lock_days(&mut tx, days, Hold::Shared)
+        .await
+        .expect("locks");
+    let arrived: Vec<_> = arrived.iter().collect();
+    calls::insert(&mut tx, received_at, &arrived)
+        .await
+        .expect("calls");
+    rollups::apply(&mut tx, &deltas).await.expect("rollups");
+    tx.commit().await.expect("commit");
 }
 
 /// Publishes a frame of such lines under a `Nats-Msg-Id` of its own.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::problem::ApiError;
 
@@ -19,8 +19,10 @@ impl DayParams<'_> {
     /// The zone; UTC by default.
     pub fn zone(&self) -> Result<TimeZone, ApiError> {
         let name = self.timezone.unwrap_or("UTC");
-        let zone = TimeZone::get(name);
-        zone.map_err(|_| ApiError::invalid("timezone", "is no IANA time zone"))
+        // The program brings its zones along: those of the machine may be old, or missing.
+        let zone = TimeZoneDatabase::bundled().get(name);
+        let zone = zone.ok().filter(|zone| !zone.is_unknown());
+        zone.ok_or_else(|| ApiError::invalid("timezone", "is no IANA time zone"))
     }
 
     /// The days that are given.

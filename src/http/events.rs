@@ -74,7 +74,7 @@ pub async fn follow(
     let after = last_event_id(&headers)?
         .or(params.last_event_id)
         .unwrap_or(0);
-    let wake = state.wakes.subscribe(id);
+    let wake = state.session_wakes.subscribe();
     let mut tx = state.db.begin(caller.principal()).await?;
     sessions::read(&mut tx, id).await?;
     tx.commit().await?;
@@ -115,7 +115,7 @@ struct Reader {
     caller: Caller,
     id: SessionId,
     after: i64,
-    wake: Wake,
+    wake: Wake<SessionId>,
     waiting: std::vec::IntoIter<Entry>,
 }
 
@@ -166,7 +166,7 @@ impl Reader {
     async fn wait(&mut self) -> Option<()> {
         tokio::select! {
             () = self.state.shutdown.soft().cancelled() => None,
-            () = self.wake.next() => Some(()),
+            () = self.wake.next(|session| *session == self.id) => Some(()),
             () = tokio::time::sleep(POLL) => Some(()),
         }
     }

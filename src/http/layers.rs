@@ -40,7 +40,13 @@ const DURATION: &str = "aftercall_http_request_duration_seconds";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Routes that move audio or events for as long as it takes. They bound their bodies themselves.
-const STREAMING: [&str; 4] = ["/upload-recording", "/audio", "/events", "/calls/batch"];
+const STREAMING: [&str; 5] = [
+    "/upload-recording",
+    "/audio",
+    "/events",
+    "/calls/batch",
+    "/analytics/stream",
+];
 /// Routes that probes ask every few seconds, and agents thousands of times a second; their log lines are
 /// for debugging.
 const QUIET: [(&str, &str); 4] = [

@@ -7,6 +7,7 @@
 //! document that tells nothing of our insides.
 
 mod analysis;
+mod analytics;
 mod anonymous;
 pub(crate) mod api_keys;
 mod audit;
@@ -112,6 +113,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(calls::list, calls::create))
         .routes(routes!(calls::create_many))
         .routes(routes!(calls::get, calls::delete))
+        .routes(routes!(analytics::dashboard))
+        .routes(routes!(analytics::calls_per_day))
+        .routes(routes!(analytics::sentiment))
+        .routes(routes!(analytics::client_stats))
+        .routes(routes!(analytics::follow))
 }
 
 /// What has no prefix.

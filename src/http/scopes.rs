@@ -73,6 +73,11 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("POST", "/calls/batch", Scope::WriteCalls),
     ("GET", "/calls/{id}", Scope::Read),
     ("DELETE", "/calls/{id}", Scope::WriteCalls),
+    ("GET", "/analytics/dashboard", Scope::Read),
+    ("GET", "/analytics/calls-per-day", Scope::Read),
+    ("GET", "/analytics/sentiment", Scope::Read),
+    ("GET", "/analytics/client/{id}/stats", Scope::Read),
+    ("GET", "/analytics/stream", Scope::Read),
 ];
 
 /// The scope that a key needs for a route, with or without its prefix; none where it is for people only.

@@ -15,10 +15,11 @@ use super::oidc::Providers;
 use super::wakes::Wakes;
 use crate::agents::Agents;
 use crate::auth::{Passwords, SecretKey, Tokens};
-use crate::bus::{Bus, Frames};
+use crate::bus::{Bus, Frames, subjects};
 use crate::config::{self, ConfigError, Env};
 use crate::db::Db;
 use crate::events::calls_ended;
+use crate::ids::{AccountId, SessionId};
 use crate::lifecycle::Shutdown;
 use crate::providers::object_store::ObjectStore;
 use crate::telemetry::PrometheusHandle;
@@ -60,7 +61,10 @@ pub struct Shared {
     /// Work that outlives its request: publishing after a commit, cleaning up after a broken upload.
     /// A stop waits for it.
     pub tasks: TaskTracker,
-    pub wakes: Wakes,
+    /// Something happened in a session.
+    pub session_wakes: Wakes<SessionId>,
+    /// The figures of an account changed.
+    pub account_wakes: Wakes<AccountId>,
     pub metrics: PrometheusHandle,
     pub shutdown: Shutdown,
 }
@@ -115,13 +119,12 @@ pub async fn start(
     };
     let oidc = Providers::of(&config.oidc, &config.http)?;
     let limits = Arc::new(Limits::new(&config.limits));
-    let wakes = Wakes::new();
+    let session_wakes = Wakes::of("events.>");
+    let account_wakes = Wakes::of(subjects::ANALYTICS_WAKES);
     let tasks = TaskTracker::new();
-    tasks.spawn(
-        wakes
-            .clone()
-            .listen(bus.client().clone(), shutdown.soft().clone()),
-    );
+    let (client, stop) = (bus.client(), shutdown.soft());
+    tasks.spawn(session_wakes.clone().listen(client.clone(), stop.clone()));
+    tasks.spawn(account_wakes.clone().listen(client.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&auth.tokens).follow(shutdown.soft().clone()));
     tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
     let keys = KnownKeys::new();
@@ -146,7 +149,8 @@ pub async fn start(
         frames,
         recent: Recent::default(),
         tasks,
-        wakes,
+        session_wakes,
+        account_wakes,
         metrics,
         shutdown: shutdown.clone(),
     }));

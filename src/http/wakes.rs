@@ -1,8 +1,9 @@
-//! Wakes readers of a timeline when something of their session happens.
+//! Wakes readers when something that they follow changes: a session, or the figures of an account.
 //!
-//! One plain subscription to `events.>` an ingress, however many readers there are. A wake carries
-//! nothing: readers read the table again, so a wake that is lost or doubled does no harm.
+//! One plain subscription an ingress for each kind, however many readers there are. A wake carries
+//! nothing: readers read the tables again, so a wake that is lost or doubled does no harm.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -10,37 +11,36 @@ use futures::StreamExt;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::SessionId;
-
 /// Wakes that a slow reader may be behind before it just reads again.
 const BEHIND: usize = 1024;
 /// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Hands wakes to readers; clones share one.
+/// Hands wakes to readers; clones share one. `K` is the id at the end of the subject.
 #[derive(Clone, Debug)]
-pub struct Wakes {
-    sender: broadcast::Sender<SessionId>,
+pub struct Wakes<K> {
+    subject: &'static str,
+    sender: broadcast::Sender<K>,
 }
 
-/// The wakes of one session.
+/// The wakes from when it was made on.
 #[derive(Debug)]
-pub struct Wake {
-    session_id: SessionId,
-    receiver: broadcast::Receiver<SessionId>,
+pub struct Wake<K> {
+    receiver: broadcast::Receiver<K>,
 }
 
-impl Wakes {
-    pub fn new() -> Self {
+impl<K: Clone + FromStr + Send> Wakes<K> {
+    /// Wakes by messages on these subjects, which end with an id.
+    pub fn of(subject: &'static str) -> Self {
         Self {
+            subject,
             sender: broadcast::Sender::new(BEHIND),
         }
     }
 
-    /// Begins to listen for a session. Subscribe before reading, so that nothing falls between.
-    pub fn subscribe(&self, session_id: SessionId) -> Wake {
+    /// Begins to listen. Subscribe before reading, so that nothing falls between.
+    pub fn subscribe(&self) -> Wake<K> {
         Wake {
-            session_id,
             receiver: self.sender.subscribe(),
         }
     }
@@ -60,40 +60,35 @@ impl Wakes {
     }
 
     async fn pass_on(&self, client: &Client) {
-        let Ok(mut facts) = client.subscribe("events.>").await else {
+        let Ok(mut messages) = client.subscribe(self.subject).await else {
             return;
         };
-        while let Some(message) = facts.next().await {
-            let session = message
-                .subject
-                .rsplit('.')
-                .next()
-                .and_then(|id| id.parse().ok());
-            if let Some(session_id) = session {
+        while let Some(message) = messages.next().await {
+            let last = message.subject.rsplit('.').next();
+            if let Some(id) = last.and_then(|id| id.parse().ok()) {
                 // Nobody listens: nobody is to be woken.
-                let _ = self.sender.send(session_id);
+                let _ = self.sender.send(id);
             }
         }
     }
 }
 
-impl Default for Wakes {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Wake {
-    /// Waits for the next wake of the session, or for one that may have been missed.
-    pub async fn next(&mut self) {
+impl<K: Clone> Wake<K> {
+    /// Waits for the next wake of what is wanted, or for one that may have been missed.
+    pub async fn next(&mut self, is_wanted: impl Fn(&K) -> bool) {
         loop {
             match self.receiver.recv().await {
-                Ok(session_id) if session_id == self.session_id => return,
+                Ok(id) if is_wanted(&id) => return,
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => return,
                 // The ingress stops; its readers are told so elsewhere.
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
             }
         }
+    }
+
+    /// Leaves out what was said until now: the reader is about to read it.
+    pub fn forget(&mut self) {
+        self.receiver = self.receiver.resubscribe();
     }
 }

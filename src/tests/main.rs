@@ -4,6 +4,8 @@
 
 mod agents;
 mod analysis;
+mod analytics;
+mod analytics_stream;
 mod api_keys;
 mod audit;
 mod auth;

@@ -40,6 +40,8 @@ pub const OWN_LIST: Cells = Cells([R(401), S, H, H, S, H, S, R(403), H]);
 pub const ACCOUNT: Cells = Cells([R(401), S, S, R(404), S, R(404), S, R(403), R(404)]);
 pub const ACCOUNT_CHANGE: Cells = Cells([R(401), S, S, R(404), S, R(404), S, R(403), R(403)]);
 pub const ACCOUNT_LIST: Cells = Cells([R(401), S, S, H, S, H, S, R(403), H]);
+/// What everybody may read, of what they see.
+pub const READ: Cells = Cells([R(401), S, S, S, S, S, S, R(403), S]);
 /// What every person may do for themselves, and a key with the scope that is bound to no client.
 pub const MAKE: Cells = Cells([R(401), S, S, S, S, S, S, R(403), R(403)]);
 /// What every person may do for themselves, and no key.

@@ -1,8 +1,11 @@
 //! What the routes are about: made anew for each cell, by the owner.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use aftercall::embedded::seed::{self, Seeded, SeededClient};
+use jiff::ToSpan as _;
+use jiff::civil::{Date, date};
 use reqwest::Method;
 use serde_json::json;
 
@@ -32,6 +35,8 @@ pub enum Object {
     Client,
     /// A call of a client.
     Call,
+    /// A client with a counted call, the only one of its day in the whole database.
+    Calls,
     Key,
     /// A counsellor of the clinic.
     User,
@@ -59,8 +64,8 @@ impl Object {
                 Some("/api/v1/sessions/{id}")
             }
             Self::Customer => Some("/api/v1/customers/{id}"),
-            Self::Client => Some("/api/v1/clients/{id}"),
             Self::Call => Some("/api/v1/calls/{id}"),
+            Self::Client | Self::Calls => Some("/api/v1/clients/{id}"),
             Self::User => Some("/api/v1/users/{id}"),
             Self::Clinic => Some("/api/v1/clinics/{id}"),
             Self::Erasure => Some("/api/v1/erasures/{id}"),
@@ -154,6 +159,24 @@ pub async fn make(world: &World, object: Object) -> Ids {
             let calls = seed::counted_calls(&world.harness, client, &[record]).await;
             Ids::of(calls[0].to_string())
         }
+        Object::Calls => {
+            let body = json!({ "name": "Bakery" });
+            let id = post(ingress, owner, "/clients", &body).await;
+            let client = SeededClient {
+                user_id: world.callers.owner_id.parse().expect("an id"),
+                account_id: world.callers.clinic_id.parse().expect("an id"),
+                client_id: id.parse().expect("an id"),
+            };
+            let day = fresh_day();
+            let call = json!({
+                "started_at": format!("{day}T12:00:00Z"), "duration_seconds": 77.5,
+                "sentiment": "mixed", "success": true,
+            });
+            seed::counted_calls(&world.harness, client, &[call]).await;
+            let mut ids = Ids::of(id);
+            ids.of.insert("day", day.to_string());
+            ids
+        }
         Object::Key => {
             let name = uuid::Uuid::new_v4().to_string();
             let body = json!({ "name": name, "scopes": ["read"] });
@@ -195,6 +218,12 @@ pub async fn make(world: &World, object: Object) -> Ids {
             ids
         }
     }
+}
+
+/// Another day at each call.
+fn fresh_day() -> Date {
+    static USED: AtomicI32 = AtomicI32::new(0);
+    date(2020, 1, 1) + USED.fetch_add(1, Ordering::Relaxed).days()
 }
 
 async fn session(world: &World, automatic: bool) -> Seeded {

@@ -6,6 +6,8 @@ use super::cells::{
     ACCOUNT, ACCOUNT_CHANGE, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY,
     KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, SEND, SEND_MANY,
     SIGNED_IN, USER, USER_LIST, USER_MAKE,
+    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, READ, SIGNED_IN,
+    USER, USER_LIST, USER_MAKE,
 };
 use super::objects::{Ids, Object};
 use crate::support::PASSWORD;
@@ -112,6 +114,7 @@ pub fn all() -> Vec<Row> {
     rows.extend(sessions());
     rows.extend(clients());
     rows.extend(calls());
+    rows.extend(analytics());
     rows
 }
 
@@ -327,6 +330,31 @@ fn calls() -> Vec<Row> {
             .lines(record)
             .shows(Shows::Text("\"accepted\":1")),
         row("GET", "/api/v1/calls/{id}", Object::Call, ACCOUNT),
+        row(
+            "DELETE",
+            "/api/v1/calls/{id}",
+            Object::Call,
+            ACCOUNT_CHANGE,
+        )
+        .query("?erase=true")
+        .ok(202)
+        .shows(Shows::Text("erasure_id")),
+    ]
+}
+
+fn analytics() -> Vec<Row> {
+    let of = |path, cells| {
+        row("GET", path, Object::Calls, cells).query("?start_date={day}&end_date={day}")
+    };
+    vec![
+        of("/api/v1/analytics/dashboard", ACCOUNT_LIST),
+        of("/api/v1/analytics/calls-per-day", ACCOUNT_LIST)
+            .shows(Shows::Text("\"total_duration_seconds\":77.5")),
+        of("/api/v1/analytics/sentiment", ACCOUNT_LIST).shows(Shows::Text("\"mixed\":1.0")),
+        of("/api/v1/analytics/client/{id}/stats", ACCOUNT),
+        of("/api/v1/analytics/stream", READ)
+            .shows(Shows::Type("text/event-stream"))
+            .streams(),
     ]
 }
 
