@@ -360,7 +360,11 @@ pub fn call_line(client: SeededClient, id: CallId, record: &Value) -> Vec<u8> {
 }
 
 /// Keeps and counts calls of a client, as the analytics worker does. The client's id is put into each.
-pub async fn counted_calls(harness: &Harness, client: SeededClient, records: &[Value]) {
+pub async fn counted_calls(
+    harness: &Harness,
+    client: SeededClient,
+    records: &[Value],
+) -> Vec<CallId> {
     let (received_at, client_id) = (Timestamp::now(), client.client_id);
     let texts: Vec<String> = records
         .iter()
@@ -375,7 +379,7 @@ pub async fn counted_calls(harness: &Harness, client: SeededClient, records: &[V
         .map(|text| {
             let record: CallRecord<'_> = serde_json::from_str(text).expect("a call record");
             Arrived {
-                id: CallId::generate(),
+                id: record.id.unwrap_or_else(CallId::generate),
                 received_at,
                 counted: record.counted(client.account_id, received_at),
                 direction: record.direction,
@@ -403,6 +407,7 @@ pub async fn counted_calls(harness: &Harness, client: SeededClient, records: &[V
         .expect("calls");
     rollups::apply(&mut tx, &deltas).await.expect("rollups");
     tx.commit().await.expect("commit");
+    arrived.iter().map(|call| call.id).collect()
 }
 
 /// Publishes a frame of such lines under a `Nats-Msg-Id` of its own.
@@ -414,44 +419,4 @@ pub async fn frame(harness: &Harness, lines: &[Vec<u8>]) {
         .bus
         .publish(calls_ended::SUBJECT, envelope.headers(), data, &id);
     published.await.expect("stored");
-}
-
-/// Keeps and counts calls as the analytics worker does.
-pub async fn counted_calls(
-    harness: &Harness,
-    client: SeededClient,
-    records: &[Value],
-) -> Vec<CallId> {
-    let texts: Vec<String> = records.iter().map(Value::to_string).collect();
-    let received_at = Timestamp::now();
-    let arrived: Vec<_> = texts
-        .iter()
-        .map(|text| {
-            let record: CallRecord = serde_json::from_str(text).expect("a call record");
-            Arrived {
-                id: record.id.unwrap_or_else(CallId::generate),
-                received_at,
-                counted: record.counted(client.account_id, received_at),
-                direction: record.direction,
-                sentiment_by: record.given_sentiment().map(|_| SentimentBy::Agent),
-                client_inactive: false,
-                session_id: None,
-                record: text,
-                stream_sequence: 1,
-            }
-        })
-        .collect();
-    let role = Principal::Worker(WorkerRole::Analytics);
-    let mut tx = harness.begin(Process::Analytics, role).await;
-    let mut deltas = Deltas::default();
-    for call in &arrived {
-        deltas.add(&call.counted);
-    }
-    let all: Vec<_> = arrived.iter().collect();
-    calls::insert(&mut tx, received_at, &all)
-        .await
-        .expect("calls");
-    rollups::apply(&mut tx, &deltas).await.expect("rollups");
-    tx.commit().await.expect("commit");
-    arrived.iter().map(|call| call.id).collect()
 }

@@ -3,6 +3,7 @@
 use crate::db::timeline::{self, LockedSession};
 use crate::db::{Tx, outbox};
 use crate::events::{Fact, Message};
+use crate::ids::AccountId;
 
 use super::AppState;
 use super::caller::Caller;
