@@ -71,6 +71,8 @@ impl Bench {
                 voice_name: None,
                 system_prompt: Some("Be kind.".to_owned()),
                 is_active: true,
+                fetch_recordings: false,
+                analyze_calls: false,
             };
             clients::insert(&mut tx, id, &draft).await.unwrap();
         }
@@ -141,7 +143,10 @@ impl Bench {
     /// Runs the analytics worker until it has kept everything.
     pub async fn fold(&self) {
         let (role, process) = (WorkerRole::Analytics, Process::Analytics);
-        let handler = FoldCalls::new(self.harness.db(process), self.harness.bus.clone());
+        let sessions = config::Sessions {
+            auto_complete: true,
+        };
+        let handler = FoldCalls::new(self.harness.db(process), self.harness.bus.clone(), sessions);
         let worker = self.harness.worker("analytics", role, process);
         let running = self.harness.run(worker.batch_handler(handler));
         self.harness.idle_of("fold-calls").await;
