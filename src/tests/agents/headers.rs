@@ -26,7 +26,11 @@ async fn published(headers: &[(&str, &str)]) -> (Scene, serde_json::Value) {
     })
     .await;
     let stream = scene.harness.bus.jetstream().get_stream(bus::CALLS).await;
-    let frame = stream.unwrap().get_raw_message(2).await.unwrap();
+    let frame = stream
+        .expect("the stream CALLS")
+        .get_raw_message(2)
+        .await
+        .expect("a frame");
     for (name, value) in headers {
         let kept = frame.headers.get(*name).map(|it| it.as_str().to_owned());
         assert_ne!(kept.as_deref(), Some(*value), "{name}");
@@ -34,7 +38,7 @@ async fn published(headers: &[(&str, &str)]) -> (Scene, serde_json::Value) {
         let is_ours = *name == "Nats-Msg-Id" || !name.starts_with("Nats-");
         assert!(kept.is_none() || is_ours, "{name}");
     }
-    let line: serde_json::Value = serde_json::from_slice(&frame.payload).unwrap();
+    let line: serde_json::Value = serde_json::from_slice(&frame.payload).expect("a line");
     let second = json!({ "id": line["id"], "client_id": line["client_id"] });
     let first = json!({ "id": first["id"], "client_id": scene.ours.client });
     (scene, json!([first, second]))
@@ -42,7 +46,7 @@ async fn published(headers: &[(&str, &str)]) -> (Scene, serde_json::Value) {
 
 async fn no_effect(headers: &[(&str, &str)]) {
     let (scene, stored) = published(headers).await;
-    scene.unharmed(stored.as_array().unwrap()).await;
+    scene.unharmed(stored.as_array().expect("an array")).await;
 }
 
 #[tokio::test]

@@ -162,7 +162,8 @@ async fn an_erased_client_takes_no_calls() {
 
 #[tokio::test]
 async fn what_there_is_no_room_for_is_refused_at_once() {
-    let scene = Scene::start().await;
+    let mut scene = Scene::start().await;
+    scene.stop_spying().await;
     let client = connect(&scene, &scene.ours).await;
     // Nothing can be stored for a while, so requests stay in hand: 8 MiB of them.
     let jetstream = scene.harness.bus.jetstream();

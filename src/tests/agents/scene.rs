@@ -136,6 +136,13 @@ impl Scene {
         self.ours.connect(&self.url).await.expect("a good key")
     }
 
+    /// Without it, nobody but the stream takes what is published into it.
+    pub async fn stop_spying(&mut self) {
+        self.spy.unsubscribe().await.expect("the broker answers");
+        let client = self.harness.bus.client();
+        client.flush().await.expect("the broker answers");
+    }
+
     /// Ends a test in which an attack was tried: the attacker's own call and the other's arrive once, as
     /// ever, nothing else is stored, and on the subjects of the other only its own messages were seen.
     pub async fn unharmed(mut self, expected: &[Value]) {

@@ -74,7 +74,10 @@ impl Wire {
         if !headers.is_empty() {
             block.push_str("NATS/1.0\r\n");
             for (name, value) in headers {
-                block.push_str(&format!("{name}: {value}\r\n"));
+                block += name;
+                block += ": ";
+                block += value;
+                block += "\r\n";
             }
             block.push_str("\r\n");
         }
