@@ -3,13 +3,12 @@
 //! Not here: the calls themselves, which no figure reads, and what days and hours are in a time zone.
 //! Whoever asks names clients that it may see; row-level security holds beside.
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
 use super::Tx;
 use crate::ids::{AccountId, ClientId};
-use crate::rollups::{Counts, LatencySketches};
+use crate::rollups::{Counts, DecodeSketchError, LatencySketches, Sketch};
 
 /// A client whose calls count.
 #[derive(Clone, Debug)]
@@ -241,27 +240,27 @@ pub async fn latencies(
     of: &[Of],
     range: Range,
 ) -> Result<LatencySketches, sqlx::Error> {
-    let (accounts, clients) = (accounts(of), clients(of));
-    let mut rows = sqlx::query!(
+    let rows = sqlx::query!(
         "select l.stt, l.llm, l.tts, l.total
         from unnest($1::uuid[], $2::uuid[]) k (account_id, client_id)
         join call_latencies l using (account_id, client_id)
         where l.hour >= $3 and l.hour < $4",
-        &accounts,
-        &clients,
+        &accounts(of),
+        &clients(of),
         range.from.to_sqlx() as _,
         range.to.to_sqlx() as _,
     )
-    .fetch(&mut **tx);
-    let mut merged = LatencySketches::default();
-    while let Some(row) = rows.try_next().await? {
-        let encoded = [row.stt, row.llm, row.tts, row.total];
-        for (sketch, encoded) in merged.all_mut().into_iter().zip(&encoded) {
-            let merging = sketch.merge_encoded(encoded);
-            merging.map_err(|error| sqlx::Error::Decode(error.into()))?;
-        }
-    }
-    Ok(merged)
+    .fetch_all(&mut **tx)
+    .await?;
+    let sums = || {
+        Ok(LatencySketches {
+            stt: Sketch::sum(rows.iter().map(|row| row.stt.as_slice()))?,
+            llm: Sketch::sum(rows.iter().map(|row| row.llm.as_slice()))?,
+            tts: Sketch::sum(rows.iter().map(|row| row.tts.as_slice()))?,
+            total: Sketch::sum(rows.iter().map(|row| row.total.as_slice()))?,
+        })
+    };
+    sums().map_err(|error: DecodeSketchError| sqlx::Error::Decode(error.into()))
 }
 
 fn accounts(of: &[Of]) -> Vec<uuid::Uuid> {

@@ -91,21 +91,32 @@ impl Sketch {
     }
 
     /// Adds the counts of an encoded sketch, which saves making one of it.
-    pub fn merge_encoded(&mut self, mut bytes: &[u8]) -> Result<(), DecodeSketchError> {
-        let mut bucket = 0_u16;
-        while !bytes.is_empty() {
-            let distance = u16::try_from(read_varint(&mut bytes)?);
-            let distance = distance.map_err(|_| DecodeSketchError)?;
-            bucket = bucket.checked_add(distance).ok_or(DecodeSketchError)?;
-            self.add_to_bucket(bucket, unzigzag(read_varint(&mut bytes)?));
-        }
-        Ok(())
+    pub fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeSketchError> {
+        read_buckets(bytes, |bucket, count| self.add_to_bucket(bucket, count))
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeSketchError> {
         let mut sketch = Self::default();
         sketch.merge_encoded(bytes)?;
         Ok(sketch)
+    }
+
+    /// The sum of encoded sketches: thousands of them, whose buckets are mostly the same.
+    pub fn sum<'a>(encoded: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, DecodeSketchError> {
+        let mut counts: Vec<i64> = Vec::new();
+        for bytes in encoded {
+            read_buckets(bytes, |bucket, count| {
+                let bucket = usize::from(bucket);
+                if bucket >= counts.len() {
+                    counts.resize(bucket + 1, 0);
+                }
+                counts[bucket] += count;
+            })?;
+        }
+        let buckets = (0..=u16::MAX).zip(counts).filter(|(_, count)| *count != 0);
+        Ok(Self {
+            buckets: buckets.collect(),
+        })
     }
 
     /// Buckets that are empty again leave no trace, so that equal contents are equal bytes.
@@ -144,6 +155,18 @@ fn value(bucket: u16) -> f64 {
         return 0.0;
     }
     2.0 * GAMMA.powi(i32::from(bucket) - 1) / (1.0 + GAMMA)
+}
+
+/// Hands on each bucket of an encoded sketch and its count.
+fn read_buckets(mut bytes: &[u8], mut each: impl FnMut(u16, i64)) -> Result<(), DecodeSketchError> {
+    let mut bucket = 0_u16;
+    while !bytes.is_empty() {
+        let distance = u16::try_from(read_varint(&mut bytes)?);
+        let distance = distance.map_err(|_| DecodeSketchError)?;
+        bucket = bucket.checked_add(distance).ok_or(DecodeSketchError)?;
+        each(bucket, unzigzag(read_varint(&mut bytes)?));
+    }
+    Ok(())
 }
 
 const fn zigzag(value: i64) -> u64 {
@@ -258,6 +281,7 @@ mod tests {
     fn what_is_no_sketch_is_refused() {
         for bytes in [&[0x80][..], &[1], &[0xff; 11], &[0xff, 0xff, 0x7f, 2]] {
             assert!(Sketch::decode(bytes).is_err(), "{bytes:?}");
+            assert!(Sketch::sum([bytes]).is_err(), "{bytes:?}");
         }
     }
 
@@ -277,6 +301,24 @@ mod tests {
             sketch.subtract(&of(&gone));
             prop_assert_eq!(&sketch, &of(&kept));
             prop_assert_eq!(sketch.encode(), of(&kept).encode());
+        }
+
+        #[test]
+        fn a_sum_is_what_merging_gives(
+            values in prop::collection::vec(prop::collection::vec(0.0..1e6_f64, 0..20), 0..10),
+            gone in prop::collection::vec(0.0..1e6_f64, 0..20),
+        ) {
+            let mut sketches: Vec<Sketch> = values.iter().map(|values| of(values)).collect();
+            let mut negative = Sketch::default();
+            negative.subtract(&of(&gone));
+            sketches.extend([negative, of(&gone)]);
+            let mut merged = Sketch::default();
+            for sketch in &sketches {
+                merged.merge(sketch);
+            }
+            let encoded: Vec<_> = sketches.iter().map(Sketch::encode).collect();
+            let sum = Sketch::sum(encoded.iter().map(Vec::as_slice)).unwrap();
+            prop_assert_eq!(sum, merged);
         }
 
         #[test]

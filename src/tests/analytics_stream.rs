@@ -139,7 +139,10 @@ async fn a_stream_ends_with_what_opened_it() {
     let ingress = TestIngress::start(&harness).await;
     let ada = SignedIn::new(&ingress, "ada@example.org").await;
     let root = SignedIn::new(&ingress, "root@example.org").await;
-    clinics::place(&harness, root.user_id, None, "admin").await;
+    let other = SignedIn::new(&ingress, "other@example.org").await;
+    for admin in [root.user_id, other.user_id] {
+        clinics::place(&harness, admin, None, "admin").await;
+    }
     let practice = client(&harness, &ada, "Practice").await;
     let mut follower = Follower::connect(&ada, "").await;
     assert_eq!(follower.calls_within(WOKEN).await, Some(0));
