@@ -138,7 +138,7 @@ async fn a_recording_is_fetched_stored_and_its_transcription_asked_for() {
     assert_eq!(recording.state, "stored");
     assert_eq!(recording.size_bytes, i64::try_from(CALL.len()).unwrap());
     assert_eq!(recording.content_type, "audio/wav");
-    assert_eq!(bench.objects().await, [recording.object_key.clone()]);
+    assert_eq!(bench.objects().await, [recording.object_key.as_str()]);
     let fetch = bench.fetch().await;
     assert_eq!((fetch.state.as_str(), fetch.url), ("fetched", None));
     let session = bench.harness.session(bench.seeded).await;
@@ -228,7 +228,7 @@ async fn a_try_that_broke_off_leaves_nothing_in_the_way_of_the_next() {
     assert_eq!(bench.server.requests(), 2);
     let recordings = bench.recordings().await;
     assert_eq!(recordings[0].state, "stored");
-    assert_eq!(bench.objects().await, [recordings[0].object_key.clone()]);
+    assert_eq!(bench.objects().await, [recordings[0].object_key.as_str()]);
     bench.stop().await;
 }
 

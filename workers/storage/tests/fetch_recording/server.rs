@@ -156,9 +156,8 @@ async fn respond(
     before: u32,
 ) -> std::io::Result<()> {
     match path {
-        "/call.wav" => whole(stream, CALL).await,
         "/flaky.wav" if before == 0 => head(stream, "503 Busy", "content-length: 0").await,
-        "/flaky.wav" => whole(stream, CALL).await,
+        "/call.wav" | "/flaky.wav" => whole(stream, CALL).await,
         "/text" => whole(stream, b"<html>Please sign in.</html>").await,
         "/empty" => whole(stream, b"").await,
         "/gone" => head(stream, "404 Not Found", "content-length: 0").await,
@@ -188,7 +187,7 @@ async fn respond(
             stream.write_all(&CALL[..0x10000]).await?;
             loop {
                 stream.write_all(b"\r\n10000\r\n").await?;
-                stream.write_all(&[0; 0x10000]).await?;
+                stream.write_all(&CALL[..0x10000]).await?;
             }
         }
         "/drips" => {
