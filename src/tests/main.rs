@@ -7,6 +7,7 @@ mod analysis;
 mod api_keys;
 mod audit;
 mod auth;
+mod call_erasures;
 mod clients;
 mod clinics;
 mod consent;

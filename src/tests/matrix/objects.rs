@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::World;
 use super::callers::{Who, make as post};
+use crate::call_erasures::insert_call;
 use crate::oidc;
 use crate::stages;
 use crate::support::Answer;
@@ -30,6 +31,8 @@ pub enum Object {
     Failed,
     Customer,
     Client,
+    /// A call of a client.
+    Call,
     Key,
     /// A counsellor of the clinic.
     User,
@@ -52,7 +55,7 @@ impl Object {
     /// Where the owner (or an admin) reads it.
     pub const fn address(self) -> Option<&'static str> {
         match self {
-            Self::None | Self::Key | Self::Issuer | Self::Attempt => None,
+            Self::None | Self::Call | Self::Key | Self::Issuer | Self::Attempt => None,
             Self::Session | Self::Recording | Self::Audio | Self::Transcript | Self::Failed => {
                 Some("/api/v1/sessions/{id}")
             }
@@ -138,6 +141,13 @@ pub async fn make(world: &World, object: Object) -> Ids {
         Object::Client => {
             let body = json!({ "name": "Bakery" });
             Ids::of(post(ingress, owner, "/clients", &body).await)
+        }
+        Object::Call => {
+            let body = json!({ "name": "Bakery" });
+            let client = post(ingress, owner, "/clients", &body).await;
+            let client = client.parse().expect("an id");
+            let call = insert_call(&world.harness, client).await;
+            Ids::of(call.to_string())
         }
         Object::Key => {
             let name = uuid::Uuid::new_v4().to_string();
