@@ -9,7 +9,13 @@ use crate::ids::UserId;
 /// Tables of the migrator itself.
 const OF_THE_MIGRATOR: &str = "_sqlx_migrations";
 /// Tables that belong to no tenant; each says why in its migration.
-const OF_NO_TENANT: [&str; 4] = ["accounts", "dead_letters", "delivery_failures", "throttles"];
+const OF_NO_TENANT: [&str; 5] = [
+    "accounts",
+    "dead_letters",
+    "delivery_failures",
+    "destroyed_messages",
+    "throttles",
+];
 
 #[tokio::test]
 async fn every_table_forces_row_level_security() {

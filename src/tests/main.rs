@@ -10,6 +10,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod calls;
+mod call_erasures;
 mod clients;
 mod clinics;
 mod consent;

@@ -53,7 +53,7 @@ pub async fn strike(tx: &mut Tx, work: &Work) -> Result<(), sqlx::Error> {
         let struck = without(&letter.data, |line| is_of(work, line));
         lines += struck.lines;
         match struck.data {
-            _ if struck.lines == 0 => continue,
+            _ if struck.lines == 0 => {}
             Some(data) => {
                 sqlx::query!(
                     "update dead_letters set data = $2 where id = $1",

@@ -20,14 +20,16 @@ pub use rows::{remove, remove_leftovers, sessions};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
-use super::Tx;
 use super::erasure_sessions::{Destroyed, Step, Untouched};
 use super::erasures::{Erasure, Reason};
+use super::{Tx, constraint, has_code};
 use crate::events::{ErasedPart, ErasureRequested};
 use crate::ids::{AccountId, CallId, ClientId, ErasureId, SessionId};
 
 /// Constraints that refuse to erase a thing twice.
-pub const ERASED_BEFORE: [&str; 2] = ["erasure_calls_call_unique", "erasure_calls_client_unique"];
+const UNIQUE: [&str; 2] = ["erasure_calls_call_unique", "erasure_calls_client_unique"];
+/// SQLSTATE of a row that row-level security refuses (`insufficient_privilege`).
+const REFUSED: &str = "42501";
 
 /// What is erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ pub async fn before(
 /// Erases a call, or a client with all of its calls; answers the fact that says so.
 ///
 /// At the commit nobody sees them any more. Rows and messages follow by the fact, which the caller puts
-/// into the outbox. [`ERASED_BEFORE`] names the constraints that refuse a second erasure.
+/// into the outbox. An error that [`was_erased_meanwhile`] says that somebody else was faster.
 pub async fn request(
     tx: &mut Tx,
     account_id: AccountId,
@@ -146,6 +148,11 @@ pub async fn request(
         erasure_id,
         parts: vec![ErasedPart::Session],
     })
+}
+
+/// Whether an erasure was refused because there is one, or because what it names is out of sight by now.
+pub fn was_erased_meanwhile(error: &sqlx::Error) -> bool {
+    constraint(error).is_some_and(|name| UNIQUE.contains(&name)) || has_code(error, REFUSED)
 }
 
 async fn open(

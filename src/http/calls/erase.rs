@@ -14,8 +14,8 @@ use super::super::commit::{commit_of, stage_of};
 use super::super::erasures::{Erasing, require_person};
 use super::super::extract::{Id, Params, Trace};
 use super::super::problem::{ApiError, Problem};
-use crate::db::call_erasures::{self, ERASED_BEFORE, Subject};
-use crate::db::{Tx, clients, constraint};
+use crate::db::call_erasures::{self, Subject};
+use crate::db::{Tx, clients};
 use crate::ids::{AccountId, CallId, ClientId, ErasureId};
 
 /// How a call is deleted.
@@ -112,7 +112,7 @@ async fn erase(
 ) -> Result<ErasureId, ApiError> {
     let asked = match call_erasures::request(&mut tx, account_id, subject).await {
         Ok(asked) => asked,
-        Err(error) if constraint(&error).is_some_and(|name| ERASED_BEFORE.contains(&name)) => {
+        Err(error) if call_erasures::was_erased_meanwhile(&error) => {
             drop(tx);
             let mut tx = state.db.begin(caller.principal()).await?;
             let client = Some(subject.client_id);

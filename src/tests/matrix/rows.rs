@@ -313,6 +313,10 @@ fn clients() -> Vec<Row> {
             Object::Client,
             ACCOUNT_CHANGE,
         ),
+        row("DELETE", "/api/v1/calls/{id}", Object::Call, ACCOUNT_CHANGE)
+            .query("?erase=true")
+            .ok(202)
+            .shows(Shows::Text("erasure_id")),
     ]
 }
 
