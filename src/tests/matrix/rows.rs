@@ -332,15 +332,6 @@ fn calls() -> Vec<Row> {
             .lines(record)
             .shows(Shows::Text("\"accepted\":1")),
         row("GET", "/api/v1/calls/{id}", Object::Call, ACCOUNT),
-        row(
-            "DELETE",
-            "/api/v1/calls/{id}",
-            Object::Call,
-            ACCOUNT_CHANGE,
-        )
-        .query("?erase=true")
-        .ok(202)
-        .shows(Shows::Text("erasure_id")),
     ]
 }
 

@@ -126,6 +126,7 @@ impl Bench {
             stream: EVENTS.to_owned(),
             stream_created_at: Timestamp::UNIX_EPOCH,
             stream_sequence: 1,
+            line: 0,
             class: "rejected".to_owned(),
             reason: "no audio".to_owned(),
             attempts: 1,
