@@ -110,14 +110,14 @@ impl Frames {
     /// Queues a record: one line, without its line break. Waits shortly when there is no room.
     pub async fn queue(&self, record: Vec<u8>) -> Result<Receipt, FrameError> {
         let bytes = u32::try_from(record.len()).map_err(|_| FrameError::Full)?;
-        let room = match Arc::clone(&self.room).try_acquire_many_owned(bytes) {
-            Ok(room) => room,
-            Err(_) => {
-                let room = Arc::clone(&self.room).acquire_many_owned(bytes);
-                let room = tokio::time::timeout(ROOM_TIMEOUT, room).await;
-                room.map_err(|_| FrameError::Full)?
-                    .map_err(|_| FrameError::Stopped)?
-            }
+        let free = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let room = if let Ok(room) = free {
+            room
+        } else {
+            let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+            let room = tokio::time::timeout(ROOM_TIMEOUT, room).await;
+            room.map_err(|_| FrameError::Full)?
+                .map_err(|_| FrameError::Stopped)?
         };
         let (answer, receipt) = oneshot::channel();
         let waiting = Waiting {

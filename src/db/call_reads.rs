@@ -133,7 +133,7 @@ pub async fn candidates(
     if let Some(cut) = cut {
         found.retain(|candidate| candidate.position >= cut);
     }
-    found.sort_unstable_by(|a, b| b.position.cmp(&a.position));
+    found.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.position));
     Ok((found, cut.is_some()))
 }
 

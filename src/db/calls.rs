@@ -1,6 +1,6 @@
 //! Calls: inserting many at once, each once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -47,7 +47,7 @@ pub struct ClientSettings {
 /// The settings of those clients that are there.
 pub async fn clients(
     tx: &mut Tx,
-    keys: &HashSet<(AccountId, ClientId)>,
+    keys: &BTreeSet<(AccountId, ClientId)>,
 ) -> Result<HashMap<(AccountId, ClientId), ClientSettings>, sqlx::Error> {
     let (accounts, ids): (Vec<_>, Vec<_>) = keys.iter().map(|key| (key.0.0, key.1.0)).unzip();
     let rows = sqlx::query!(

@@ -50,6 +50,10 @@ pub struct CallTotals {
 
 /// Latencies by where they arise. The total is of calls that tell all three.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit is part of the documented names"
+)]
 pub struct CallLatency {
     pub stt_ms: Percentiles,
     pub llm_ms: Percentiles,

@@ -279,7 +279,9 @@ async fn fold<'a>(
     let repeats: Vec<_> = repeats.iter().map(|arrival| &arrival.call).collect();
     calls::note_repeats(tx, stream_created, &repeats).await?;
     rollups::apply(tx, &deltas).await?;
-    let late = repeats.iter().map(|call| (call.key(), call.stream_sequence));
+    let late = repeats
+        .iter()
+        .map(|call| (call.key(), call.stream_sequence));
     folded.repeats.extend(late);
     Ok(folded)
 }
