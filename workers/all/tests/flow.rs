@@ -7,11 +7,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aftercall::bus::{self, EVENTS};
-use aftercall::events::Publishes;
-use aftercall::worker::{Handler, Incoming};
+use aftercall::bus::{self, CALLS, DEAD, EVENTS};
+use aftercall::events::{Publishes, calls_ended};
+use aftercall::worker::{BatchHandler, Handler, Incoming};
 use aftercall_analysis::AnalyzeSession;
-use aftercall_analytics::AdjustCall;
+use aftercall_analytics::{AdjustCall, FoldCalls};
 use aftercall_maintenance::{EraseSession, FileDeadLetter};
 use aftercall_storage::{FetchRecording, StoreRecording};
 use aftercall_transcription::TranscribeRecording;
@@ -41,6 +41,18 @@ impl Flow {
         }
     }
 
+    /// A handler of frames, which gives up record by record.
+    fn of_batch<B: BatchHandler>(worker: &'static str) -> Self {
+        Self {
+            worker,
+            handler: B::NAME,
+            stream: B::Consumes::STREAM,
+            consumes: B::Consumes::TYPE,
+            publishes: &[],
+            fails: &[],
+        }
+    }
+
     /// One file a handler, of the same name.
     fn file(&self) -> String {
         let file = self.handler.replace('-', "_");
@@ -48,10 +60,11 @@ impl Flow {
     }
 
     fn row(&self) -> String {
-        let consumes = if self.stream == EVENTS {
-            format!("`{}`", self.consumes)
-        } else {
+        // A dead letter may have been any message.
+        let consumes = if self.stream == DEAD {
             self.consumes.to_owned()
+        } else {
+            format!("`{}`", self.consumes)
         };
         format!(
             "| [`{}`]({}) | {} | {consumes} | {} | {} |",
@@ -70,6 +83,11 @@ impl Flow {
                 format!("events.{}.*", self.consumes),
                 format!("redrive.events.{}.>", self.handler),
             ]
+        } else if self.stream == CALLS {
+            vec![
+                calls_ended::SUBJECT.to_owned(),
+                format!("redrive.calls.{}.>", self.handler),
+            ]
         } else {
             vec!["dead.>".to_owned()]
         }
@@ -77,12 +95,13 @@ impl Flow {
 }
 
 /// Every handler, in flow order.
-fn flows() -> [Flow; 7] {
+fn flows() -> [Flow; 8] {
     [
         Flow::of::<FetchRecording>("storage"),
         Flow::of::<StoreRecording>("storage"),
         Flow::of::<TranscribeRecording>("transcription"),
         Flow::of::<AnalyzeSession>("analysis"),
+        Flow::of_batch::<FoldCalls>("analytics"),
         Flow::of::<AdjustCall>("analytics"),
         Flow::of::<EraseSession>("maintenance"),
         Flow::of::<FileDeadLetter>("maintenance"),
