@@ -6,8 +6,8 @@
 mod accept;
 mod batch;
 mod clients;
-mod get;
 mod erase;
+mod get;
 mod lines;
 mod list;
 mod recent;
@@ -16,10 +16,10 @@ mod shapes;
 pub use accept::{__path_create, Accepted, accept, create, read};
 pub use batch::{__path_create_many, create_many};
 pub use clients::ClientsOfCallers;
+pub use erase::{__path_delete, delete, erase_client};
 pub use get::{__path_get, get};
 pub use list::{__path_list, list};
 pub use recent::Recent;
-pub use erase::{__path_delete, delete, erase_client};
 
 use crate::bus::FrameHeaders;
 use crate::events::calls_ended;

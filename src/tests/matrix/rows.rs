@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::cells::{
     ACCOUNT, ACCOUNT_CHANGE, ACCOUNT_LIST, ADMINS, AUDIT, CLINIC, Cells, ERASURE, EVERYBODY, KEY,
-    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, READ, SEND, SEND_MANY,
-    SIGNED_IN, USER, USER_LIST, USER_MAKE,
+    KEY_LIST, MAKE, OWN, OWN_CHANGE, OWN_LIST, PEOPLE, POLICY, POLICY_CHANGE, READ, SEND,
+    SEND_MANY, SIGNED_IN, USER, USER_LIST, USER_MAKE,
 };
 use super::objects::{Ids, Object};
 use crate::support::PASSWORD;
@@ -328,15 +328,10 @@ fn calls() -> Vec<Row> {
             .lines(record)
             .shows(Shows::Text("\"accepted\":1")),
         row("GET", "/api/v1/calls/{id}", Object::Call, ACCOUNT),
-        row(
-            "DELETE",
-            "/api/v1/calls/{id}",
-            Object::Call,
-            ACCOUNT_CHANGE,
-        )
-        .query("?erase=true")
-        .ok(202)
-        .shows(Shows::Text("erasure_id")),
+        row("DELETE", "/api/v1/calls/{id}", Object::Call, ACCOUNT_CHANGE)
+            .query("?erase=true")
+            .ok(202)
+            .shows(Shows::Text("erasure_id")),
     ]
 }
 
