@@ -76,6 +76,7 @@ fn explain(bytes: &[u8], error: &serde_json::Error) -> FieldFault {
         Ok(_) => FieldFault::of("body", error.to_string()),
         Err(located) => {
             let path = located.path().to_string();
+            let path = path.replace('[', ".").replace(']', "");
             let field = if path == "." { "body".to_owned() } else { path };
             // Without the position in the text, which is of no use to a program.
             let message = located.into_inner().to_string();

@@ -1,10 +1,13 @@
 //! The fields of a call record.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Deref;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -32,7 +35,7 @@ pub struct CallRecord<'a> {
     pub stt_latency_ms: Option<f64>,
     pub llm_latency_ms: Option<f64>,
     pub tts_latency_ms: Option<f64>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "transcript")]
     #[schema(inline)]
     pub transcript: Option<Transcript<'a>>,
     /// `positive`, `neutral`, `negative` or `mixed` in any case; other text counts as unknown.
@@ -164,4 +167,37 @@ pub struct Cost<'a> {
     pub amount_micros: Option<i64>,
     #[serde(borrow)]
     pub currency: Option<Text<'a>>,
+}
+
+/// What serde derives for `untagged` copies everything before it looks at it; JSON tells at its first
+/// byte which it is.
+fn transcript<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Transcript<'de>>, D::Error> {
+    reader.deserialize_any(TranscriptVisitor)
+}
+
+struct TranscriptVisitor;
+
+impl<'de> Visitor<'de> for TranscriptVisitor {
+    type Value = Option<Transcript<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, or an array of turns {speaker, text}")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Transcript::Text(Text(Cow::Borrowed(text)))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Transcript::Text(Text(Cow::Owned(text.to_owned())))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, turns: A) -> Result<Self::Value, A::Error> {
+        let turns = Vec::deserialize(SeqAccessDeserializer::new(turns))?;
+        Ok(Some(Transcript::Turns(turns)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
 }

@@ -49,16 +49,15 @@ where
 
     /// What is remembered of `key`, else what `look_up` finds. Requests that ask for one at the same
     /// time share a look-up.
-    pub async fn get(
-        &self,
-        key: K,
-        look_up: impl Future<Output = Result<V, sqlx::Error>>,
-    ) -> Result<V, ApiError> {
+    pub async fn get<F>(&self, key: K, look_up: impl FnOnce() -> F) -> Result<V, ApiError>
+    where
+        F: Future<Output = Result<V, sqlx::Error>>,
+    {
         if let Some(found) = self.fresh.get(&key).await {
             return Ok(found);
         }
-        // Boxed, because it is large and rarely needed.
-        let found = Box::pin(self.fresh.try_get_with(key, self.look_up(key, look_up))).await;
+        // Made and boxed only here: it is large, rarely needed, and would be carried by every request.
+        let found = Box::pin(self.fresh.try_get_with(key, self.look_up(key, look_up()))).await;
         found.map_err(|error: Arc<sqlx::Error>| {
             if is_unreachable(&error) {
                 ApiError::Unavailable(error.into())
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     async fn ask(remembered: &Remembered<u8, u8>, answer: Result<u8, sqlx::Error>) -> Option<u8> {
-        remembered.get(1, async { answer }).await.ok()
+        remembered.get(1, || async { answer }).await.ok()
     }
 
     #[tokio::test]

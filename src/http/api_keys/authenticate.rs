@@ -101,7 +101,7 @@ impl KnownKeys {
 
     /// The key with this id, as it was seconds ago.
     pub async fn find(&self, db: &Db, id: ApiKeyId) -> Result<Option<Arc<Credential>>, ApiError> {
-        self.credentials.get(id, look_up(db, id)).await
+        self.credentials.get(id, || look_up(db, id)).await
     }
 
     /// Whether [`Self::find`] needs no look-up.

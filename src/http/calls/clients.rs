@@ -29,14 +29,17 @@ impl ClientsOfCallers {
     ) -> Result<AccountId, ApiError> {
         let found = self
             .reached
-            .get((principal, client), find(db, principal, client))
+            .get((principal, client), || find(db, principal, client))
             .await?;
         found.ok_or(ApiError::CLIENT_NOT_FOUND)
     }
 
     /// The account of a client whose agent the broker let in; a 404 once the client is erased.
     pub async fn account_of(&self, db: &Db, client: ClientId) -> Result<AccountId, ApiError> {
-        let found = self.vouched.get(client, find_vouched(db, client)).await?;
+        let found = self
+            .vouched
+            .get(client, || find_vouched(db, client))
+            .await?;
         found.ok_or(ApiError::CLIENT_NOT_FOUND)
     }
 }
