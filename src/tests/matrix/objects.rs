@@ -147,36 +147,8 @@ pub async fn make(world: &World, object: Object) -> Ids {
             let body = json!({ "name": "Bakery" });
             Ids::of(post(ingress, owner, "/clients", &body).await)
         }
-        Object::Call => {
-            let body = json!({ "name": "Bakery" });
-            let client = post(ingress, owner, "/clients", &body).await;
-            let client = SeededClient {
-                user_id: world.callers.owner_id.parse().expect("an id"),
-                account_id: world.callers.clinic_id.parse().expect("an id"),
-                client_id: client.parse().expect("an id"),
-            };
-            let record = json!({ "client_id": client.client_id, "notes": "none" });
-            let calls = seed::counted_calls(&world.harness, client, &[record]).await;
-            Ids::of(calls[0].to_string())
-        }
-        Object::Calls => {
-            let body = json!({ "name": "Bakery" });
-            let id = post(ingress, owner, "/clients", &body).await;
-            let client = SeededClient {
-                user_id: world.callers.owner_id.parse().expect("an id"),
-                account_id: world.callers.clinic_id.parse().expect("an id"),
-                client_id: id.parse().expect("an id"),
-            };
-            let day = fresh_day();
-            let call = json!({
-                "started_at": format!("{day}T12:00:00Z"), "duration_seconds": 77.5,
-                "sentiment": "mixed", "success": true,
-            });
-            seed::counted_calls(&world.harness, client, &[call]).await;
-            let mut ids = Ids::of(id);
-            ids.of.insert("day", day.to_string());
-            ids
-        }
+        Object::Call => call(world).await,
+        Object::Calls => counted_call(world).await,
         Object::Key => {
             let name = uuid::Uuid::new_v4().to_string();
             let body = json!({ "name": name, "scopes": ["read"] });
@@ -224,6 +196,37 @@ pub async fn make(world: &World, object: Object) -> Ids {
 fn fresh_day() -> Date {
     static USED: AtomicI32 = AtomicI32::new(0);
     date(2020, 1, 1) + USED.fetch_add(1, Ordering::Relaxed).days()
+}
+
+/// A client that the owner made.
+async fn client(world: &World) -> SeededClient {
+    let owner = world.callers.token(Who::Owner);
+    let body = json!({ "name": "Bakery" });
+    let id = post(&world.ingress, owner, "/clients", &body).await;
+    SeededClient {
+        user_id: world.callers.owner_id.parse().expect("an id"),
+        account_id: world.callers.clinic_id.parse().expect("an id"),
+        client_id: id.parse().expect("an id"),
+    }
+}
+
+async fn call(world: &World) -> Ids {
+    let client = client(world).await;
+    let calls = seed::counted_calls(&world.harness, client, &[json!({ "notes": "none" })]).await;
+    Ids::of(calls[0].to_string())
+}
+
+async fn counted_call(world: &World) -> Ids {
+    let client = client(world).await;
+    let day = fresh_day();
+    let call = json!({
+        "started_at": format!("{day}T12:00:00Z"), "duration_seconds": 77.5,
+        "sentiment": "mixed", "success": true,
+    });
+    seed::counted_calls(&world.harness, client, &[call]).await;
+    let mut ids = Ids::of(client.client_id.to_string());
+    ids.of.insert("day", day.to_string());
+    ids
 }
 
 async fn session(world: &World, automatic: bool) -> Seeded {

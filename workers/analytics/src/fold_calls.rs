@@ -148,27 +148,24 @@ fn read(frames: &[CallFrame]) -> (Vec<Read<'_>>, Vec<Refused>) {
     let (mut read, mut bad) = (Vec::new(), Vec::new());
     for frame in frames {
         for (number, bytes) in frame.lines() {
-            let undecodable = |detail| refused(frame, number, bytes, Class::Undecodable, detail);
-            let line = match read_line(bytes) {
-                Ok(line) => line,
-                Err(_) => {
-                    bad.push(undecodable("the line is no call".to_owned()));
-                    continue;
-                }
+            let undecodable =
+                |detail: &str| refused(frame, number, bytes, Class::Undecodable, detail.to_owned());
+            let Ok(line) = read_line(bytes) else {
+                bad.push(undecodable("the line is no call"));
+                continue;
             };
-            match serde_json::from_str(line.call.get()) {
-                Ok(record) => read.push(Read {
-                    line,
-                    record,
-                    frame,
-                    number,
-                    bytes,
-                }),
-                // Its message may repeat what was said.
-                Err(_) => bad.push(undecodable(
-                    "the record is not as it is documented".to_owned(),
-                )),
-            }
+            // The error may repeat what was said.
+            let Ok(record) = serde_json::from_str(line.call.get()) else {
+                bad.push(undecodable("the record is not as it is documented"));
+                continue;
+            };
+            read.push(Read {
+                line,
+                record,
+                frame,
+                number,
+                bytes,
+            });
         }
     }
     (read, bad)

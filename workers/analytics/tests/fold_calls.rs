@@ -33,7 +33,7 @@ fn record(client: SeededClient, number: usize) -> Value {
         "llm_latency_ms": 400 + number % 300,
         "tts_latency_ms": 90,
         "sentiment": (["positive", "neutral", "negative"][number % 3]),
-        "success": number % 4 != 0,
+        "success": !number.is_multiple_of(4),
         "ended_reason": "caller_hangup",
         "transcript": "Hello, I would like to book a table.",
     })

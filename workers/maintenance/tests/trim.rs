@@ -103,9 +103,10 @@ async fn ack(consumer: &PullConsumer, count: usize, but: &[u64]) {
     while let Some(message) = batch.next().await {
         let message = message.expect("a message");
         let sequence = message.info().expect("its place").stream_sequence;
-        let kind = match but.contains(&sequence) {
-            true => AckKind::Nak(Some(Duration::from_hours(1))),
-            false => AckKind::Ack,
+        let kind = if but.contains(&sequence) {
+            AckKind::Nak(Some(Duration::from_hours(1)))
+        } else {
+            AckKind::Ack
         };
         message.double_ack_with(kind).await.expect("answered");
     }
