@@ -48,10 +48,11 @@ pub async fn run(harness: &Harness, args: &Args) -> anyhow::Result<Vec<ReadTimes
     for &calls in &args.calls {
         eprintln!("{calls} calls");
         seeding::fill(&mut admin, &agent, first_day, calls).await?;
-        let id: uuid::Uuid =
-            sqlx::query_scalar("select id from calls order by counted_at desc limit 1")
-                .fetch_one(&mut admin)
-                .await?;
+        let newest = "select id from calls where client_id = $1 order by counted_at desc limit 1";
+        let id: uuid::Uuid = sqlx::query_scalar(newest)
+            .bind(agent.clients[0])
+            .fetch_one(&mut admin)
+            .await?;
         for (name, path) in reads(&agent, first_day, id) {
             let request = Arc::new(request(address, &agent, &path));
             for concurrency in CONCURRENCY {
