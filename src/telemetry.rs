@@ -7,9 +7,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 pub use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -19,6 +21,9 @@ use crate::config::{LogFormat, Process};
 const SECONDS_BUCKETS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0,
 ];
+
+/// How often samples are folded.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,17 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     crate::worker::describe_metrics();
     Ok(handle)
+}
+
+/// Folds the samples of histograms into their buckets every few seconds until the stop. Until somebody
+/// does they are kept one by one, and nobody may ever ask for `/metrics`.
+pub async fn fold_samples(metrics: PrometheusHandle, stop: CancellationToken) {
+    while tokio::time::timeout(FOLD_EVERY, stop.cancelled())
+        .await
+        .is_err()
+    {
+        metrics.run_upkeep();
+    }
 }
 
 /// Where in a trace this process is, as `traceparent` carries it

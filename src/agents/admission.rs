@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use super::SIGN_INS;
 use super::jwt::{Issuer, Request};
 use super::sign_in::{Refusal, sign_in};
+use super::{LAST_ANSWERS, SIGN_INS};
 use crate::http::AppState;
 
 /// Where the broker asks, in its system account.
@@ -37,7 +37,7 @@ pub async fn serve(state: AppState, client: Client, issuer: Arc<Issuer>, stop: C
         .for_each_concurrent(AT_ONCE, |message| answer(&state, &client, &issuer, message))
         .await;
     // The last answers leave before the connection goes.
-    let _ = client.flush().await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, client.flush()).await;
 }
 
 async fn answer(state: &AppState, client: &Client, issuer: &Issuer, message: Message) {

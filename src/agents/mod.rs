@@ -16,6 +16,7 @@ mod sign_in;
 mod subjects;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::ConnectOptions;
@@ -29,6 +30,9 @@ use jwt::Issuer;
 
 /// The account of everything but the broker's own, as `nats/users.conf` names it.
 const ACCOUNT: &str = "AFTERCALL";
+
+/// How long a stop waits for what is on its way through the broker.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 const SIGN_INS: &str = "aftercall_agent_sign_ins_total";
 const CUT_OFF: &str = "aftercall_agents_cut_off_total";

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{REQUESTS, subjects};
+use super::{LAST_ANSWERS, REQUESTS, subjects};
 use crate::http::AppState;
 use crate::http::calls::{self, Accepted};
 use crate::http::extract::IdempotencyKey;
@@ -61,7 +61,8 @@ pub async fn serve(state: AppState, client: Client, stop: CancellationToken) {
     };
     let room = Arc::new(Semaphore::new(IN_HAND_BYTES));
     let in_hand = TaskTracker::new();
-    let mut stopping = false;
+    // Without a broker nothing ends a subscription.
+    let mut until = None;
     loop {
         tokio::select! {
             message = messages.next() => match message {
@@ -69,17 +70,26 @@ pub async fn serve(state: AppState, client: Client, stop: CancellationToken) {
                 None => break,
             },
             // Others of the queue take what comes now; what was on its way here is finished.
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
+            () = stop.cancelled(), if until.is_none() => {
+                until = Some(tokio::time::Instant::now() + LAST_ANSWERS);
                 if messages.drain().await.is_err() {
                     break;
                 }
             }
+            () = passed(until) => break,
         }
     }
     in_hand.close();
     in_hand.wait().await;
-    let _ = client.flush().await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, client.flush()).await;
+}
+
+/// Ends at `until`, if there is one.
+async fn passed(until: Option<tokio::time::Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Looks at where a message comes from and where its answer goes, and begins with it.

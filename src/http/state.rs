@@ -22,7 +22,7 @@ use crate::events::calls_ended;
 use crate::ids::{AccountId, SessionId};
 use crate::lifecycle::Shutdown;
 use crate::providers::object_store::ObjectStore;
-use crate::telemetry::PrometheusHandle;
+use crate::telemetry::{PrometheusHandle, fold_samples};
 
 /// What the ingress reads from the environment.
 #[derive(Clone, Debug)]
@@ -125,6 +125,7 @@ pub async fn start(
     let (client, stop) = (bus.client(), shutdown.soft());
     tasks.spawn(session_wakes.clone().listen(client.clone(), stop.clone()));
     tasks.spawn(account_wakes.clone().listen(client.clone(), stop.clone()));
+    tasks.spawn(fold_samples(metrics.clone(), shutdown.soft().clone()));
     tasks.spawn(Arc::clone(&auth.tokens).follow(shutdown.soft().clone()));
     tasks.spawn(Arc::clone(&limits).forget_idle(shutdown.soft().clone()));
     let keys = KnownKeys::new();

@@ -105,6 +105,5 @@ async fn answer_ready(State(health): State<Health>) -> (StatusCode, Json<Ready>)
 }
 
 fn render(metrics: &PrometheusHandle) -> String {
-    metrics.run_upkeep();
     metrics.render()
 }

@@ -22,6 +22,7 @@ use super::runner::Runner;
 use crate::bus::Bus;
 use crate::db::{Db, Principal, WorkerRole};
 use crate::lifecycle::Shutdown;
+use crate::telemetry::fold_samples;
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -155,9 +156,11 @@ impl Worker {
         let health_address = listener.local_addr()?;
         tracing::info!(worker = %self.shared.source, %health_address, "started");
         let health = self.health();
+        let folding = fold_samples(metrics.clone(), shutdown.soft().clone());
         tokio::try_join!(
             health.serve(listener, metrics, &shutdown),
-            self.run(shutdown.clone())
+            self.run(shutdown.clone()),
+            folding.map(Ok)
         )?;
         Ok(())
     }
