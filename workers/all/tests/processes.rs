@@ -33,6 +33,7 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
         Process::Storage,
         Process::Transcription,
         Process::Analysis,
+        Process::Analytics,
         Process::Maintenance,
     ] {
         for _ in 0..2 {
@@ -68,7 +69,7 @@ async fn two_of_each_worker_share_the_work_and_send_every_chunk_once() {
     harness.idle().await;
 
     // Of maintenance one does the jobs; the other goes on when it dies.
-    let mut maintenance = workers.split_off(6);
+    let mut maintenance = workers.split_off(8);
     maintenance.remove(0).kill().await;
     harness
         .bus
