@@ -138,7 +138,7 @@ pub async fn candidates(
 }
 
 /// How many calls a list has that only names clients and days, from the rollups: days begin with a
-/// quarter of an hour. `column` names what is counted.
+/// quarter of an hour.
 pub async fn count(
     tx: &mut Tx,
     range: Range,

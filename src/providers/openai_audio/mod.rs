@@ -5,7 +5,7 @@
 //! - speaches: <https://speaches.ai/usage/speech-to-text/>
 //! - whisper.cpp (`--inference-path /v1/audio/transcriptions`):
 //!   <https://github.com/ggml-org/whisper.cpp/tree/master/examples/server>
-//! - faster-whisper-server, the embedded one: <https://pypi.org/project/faster-whisper-server/>
+//! - faster-whisper-server, the embedded one: PyPI `faster-whisper-server`
 //!
 //! The model must know the format `verbose_json`, as Whisper models do, for a confidence; servers
 //! that answer plain `json` all the same give a text without one.
