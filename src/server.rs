@@ -1,24 +1,27 @@
-//! Serves a router over HTTP/1 and HTTP/2 without TLS until the stop.
+//! Serves an app over HTTP/1 and HTTP/2 without TLS until the stop.
 //!
 //! Each request carries the address of its peer as [`ConnectInfo`]. Not here: routes and layers. TLS ends in front of this process.
 //!
 //! Invariant: a connection that brings no request within the time for headers is closed, whatever
 //! little it sends.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use crate::lifecycle::Shutdown;
 
@@ -28,12 +31,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP2_PING: Duration = Duration::from_secs(20);
 
 /// Serves until the soft stop, then finishes the requests that run; the hard stop drops them.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    app: S,
     header_timeout: Duration,
     shutdown: &Shutdown,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -47,18 +54,16 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     while let Some((stream, peer)) = accept(&listener, shutdown.soft()).await {
         while connections.try_join_next().is_some() {}
-        let begun = CancellationToken::new();
-        let begins = begun.clone();
-        let service = router
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                begins.cancel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let (app, begun) = (app.clone(), Arc::clone(&begun));
+            move |mut request: Request<Incoming>| {
+                begun.store(true, Ordering::Relaxed);
                 request.extensions_mut().insert(ConnectInfo(peer));
-                request
-            });
-        let io = TokioIo::new(stream);
-        let connection =
-            builder.serve_connection_with_upgrades(io, TowerToHyperService::new(service));
+                app.clone().oneshot(request)
+            }
+        });
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
         let hard = shutdown.hard().clone();
         connections.spawn(async move {
@@ -99,8 +104,9 @@ async fn accept(
 
 /// Ends when no request has begun within the limit. The protocol's own limit for headers starts only
 /// once the first bytes have told which protocol it is.
-async fn silence(limit: Duration, begun: CancellationToken) {
-    if tokio::time::timeout(limit, begun.cancelled()).await.is_ok() {
+async fn silence(limit: Duration, begun: Arc<AtomicBool>) {
+    tokio::time::sleep(limit).await;
+    if begun.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
 }

@@ -89,9 +89,12 @@ fn explain(bytes: &[u8], error: &serde_json::Error) -> FieldFault {
 /// U+0000, which Postgres cannot keep, and halves of surrogate pairs, which are no text. Both can only
 /// be written as escapes, which are rare; a text that has some is looked at closely.
 fn strange_escapes(bytes: &[u8]) -> Option<FieldFault> {
-    let suspicious = memmem::find(bytes, b"\\u0000").is_some()
-        || memmem::find(bytes, b"\\ud").is_some()
-        || memmem::find(bytes, b"\\uD").is_some();
+    let suspicious = memmem::find(bytes, b"\\u").is_some_and(|first| {
+        let from = &bytes[first..];
+        memmem::find(from, b"\\u0000").is_some()
+            || memmem::find(from, b"\\ud").is_some()
+            || memmem::find(from, b"\\uD").is_some()
+    });
     if !suspicious {
         return None;
     }

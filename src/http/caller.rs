@@ -84,7 +84,7 @@ impl FromRequestParts<AppState> for Caller {
         let email = state.config.auth.anonymous_user.as_deref();
         let email = email.ok_or(ApiError::Unauthorized)?;
         origin::check_anonymous(&parts.headers, &state.config.http)?;
-        let user_id = state.anonymous.find(state, email).await?;
+        let user_id = Box::pin(state.anonymous.find(state, email)).await?;
         Self::person(parts, state, user_id, None, None).await
     }
 }

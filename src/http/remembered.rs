@@ -56,8 +56,10 @@ where
         if let Some(found) = self.fresh.get(&key).await {
             return Ok(found);
         }
-        // Made and boxed only here: it is large, rarely needed, and would be carried by every request.
-        let found = Box::pin(self.fresh.try_get_with(key, self.look_up(key, look_up()))).await;
+        // Boxed when it is polled, which only the first to ask does: it is large, rarely needed, and would
+        // be carried by every request.
+        let look_up = async { Box::pin(self.look_up(key, look_up())).await };
+        let found = Box::pin(self.fresh.try_get_with(key, look_up)).await;
         found.map_err(|error: Arc<sqlx::Error>| {
             if is_unreachable(&error) {
                 ApiError::Unavailable(error.into())

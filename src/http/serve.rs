@@ -17,7 +17,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "serving");
     // Paths are made equal before they are routed; a layer of the router would come too late.
-    let router = Router::new().fallback_service(NormalizePath::trim_trailing_slash(router));
-    crate::server::serve(listener, router, config.header_timeout, shutdown).await;
+    let app = NormalizePath::trim_trailing_slash(router);
+    crate::server::serve(listener, app, config.header_timeout, shutdown).await;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
@@ -14,6 +14,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::config::{Env, Http, RateLimits};
 use crate::http::client_address::ClientAddress;
+use crate::http::extract::MAX_JSON_BYTES;
+use crate::telemetry::TraceContext;
 
 const PEER: &str = "10.0.0.1:4711";
 
