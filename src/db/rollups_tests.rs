@@ -162,8 +162,12 @@ async fn an_hour_that_is_emptied_meanwhile_is_counted_in_again() {
     let mut holds = operate(&harness).await;
     let first = "select 1 from call_latencies where hour = '2026-11-20T10:00:00Z' for update";
     sqlx::query(first).execute(&mut *holds).await.expect("held");
-    let again = calls.iter().map(|(_, call)| (CallId::generate(), *call));
-    let again: Vec<_> = again.collect();
+    // In other quarters of the same hours: rows of quarters keep who changes them apart.
+    let mut again = calls.clone();
+    for (id, call) in &mut again {
+        *id = CallId::generate();
+        call.at += SignedDuration::from_mins(15);
+    }
     let mut tx = begin(&harness).await;
     let folded = async {
         fold(&mut tx, &again).await;
