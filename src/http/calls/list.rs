@@ -27,11 +27,11 @@ const LOOK_AT: usize = 5_000;
 const LOOK_INTO: usize = 2_000;
 /// Numbered pages reach this far, and so does their total.
 const NUMBERED: i64 = 10_000;
-/// What is read of a client at a time, at most, where every call matches.
-const OF_EACH: usize = 1_000;
-/// Where calls are filtered: what is read of a client at a time, and of all of them; less where that is
-/// their text, of which each may have 256 KiB.
+/// What is read of a client at a time, at most; where calls are filtered, at least [`FILTERED_OF_EACH`].
+const OF_EACH: i64 = 1_000;
 const FILTERED_OF_EACH: i64 = 100;
+/// What is read of all clients at a time where calls are filtered; less where that is their text, of which
+/// each may have 256 KiB.
 const FILTERED_OF_ALL: i64 = 5_000;
 const SEARCHED_OF_ALL: i64 = 200;
 /// No call counts before; Postgres knows no time long before it.
@@ -170,13 +170,13 @@ impl Filter {
 
     /// What is read next, when so many calls are still wanted.
     fn portion(&self, want: usize) -> Portion {
-        let open = |most: usize| i64::try_from(want.min(most)).unwrap_or(NUMBERED);
+        let want = i64::try_from(want).unwrap_or(NUMBERED);
         let (of_each, of_all) = if self.is_open() {
-            (open(OF_EACH), open(usize::MAX))
+            (want.min(OF_EACH), want)
         } else if self.text.is_some() {
-            (FILTERED_OF_EACH, SEARCHED_OF_ALL)
+            (SEARCHED_OF_ALL, SEARCHED_OF_ALL)
         } else {
-            (FILTERED_OF_EACH, FILTERED_OF_ALL)
+            (want.clamp(FILTERED_OF_EACH, OF_EACH), FILTERED_OF_ALL)
         };
         Portion {
             of_each,
