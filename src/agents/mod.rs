@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::ConnectOptions;
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions};
 use metrics::{Unit, describe_counter};
 use tokio_util::task::TaskTracker;
 
@@ -38,13 +39,17 @@ const SIGN_INS: &str = "aftercall_agent_sign_ins_total";
 const CUT_OFF: &str = "aftercall_agents_cut_off_total";
 const REQUESTS: &str = "aftercall_agent_requests_total";
 
-/// What runs for agents, until the stop.
-pub struct Agents(TaskTracker);
+/// The connections that agents are served on, as two users.
+pub struct Connections {
+    /// In the broker's system account.
+    system: Client,
+    ingest: Client,
+    issuer: Arc<Issuer>,
+}
 
-impl Agents {
-    /// Connects, as two users, and serves until the soft stop. The broker need not be up yet.
-    pub async fn start(state: &AppState, settings: &config::Agents) -> anyhow::Result<Self> {
-        describe();
+impl Connections {
+    /// The broker need not be up yet.
+    pub async fn open(settings: &config::Agents) -> anyhow::Result<Self> {
         let issuer = Issuer::of(&settings.issuer_seed).context("NATS_AGENT_ISSUER_SEED")?;
         let options = ConnectOptions::new().name("ingress for agents");
         let system = bus::connect(&settings.system_url, options)
@@ -53,17 +58,54 @@ impl Agents {
         let ingest = bus::connect(&settings.ingest_url, service::options())
             .await
             .context("NATS_INGEST_URL")?;
+        Ok(Self {
+            system,
+            ingest,
+            issuer: Arc::new(issuer),
+        })
+    }
+
+    /// Why agents cannot sign in or publish.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        let users = [
+            ("nats is not connected to let agents in", &self.system),
+            ("nats is not connected to answer agents", &self.ingest),
+        ];
+        let lost = |client: &Client| client.connection_state() != State::Connected;
+        users
+            .into_iter()
+            .filter(move |(_, client)| lost(client))
+            .map(|(problem, _)| problem.to_owned())
+    }
+}
+
+/// What runs for agents, until the stop.
+pub struct Agents(TaskTracker);
+
+impl Agents {
+    /// Serves until the soft stop.
+    pub fn start(state: &AppState, connections: &Connections) -> Self {
+        describe();
+        let Connections {
+            system,
+            ingest,
+            issuer,
+        } = connections;
         let stop = state.shutdown.soft();
         let tasks = TaskTracker::new();
         tasks.spawn(admission::serve(
             state.clone(),
             system.clone(),
-            Arc::new(issuer),
+            Arc::clone(issuer),
             stop.clone(),
         ));
-        tasks.spawn(connections::watch(state.clone(), system, stop.clone()));
-        tasks.spawn(service::serve(state.clone(), ingest, stop.clone()));
-        Ok(Self(tasks))
+        tasks.spawn(connections::watch(
+            state.clone(),
+            system.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(service::serve(state.clone(), ingest.clone(), stop.clone()));
+        Self(tasks)
     }
 
     /// Waits for what was begun before the stop.

@@ -1,11 +1,13 @@
 //! The connection, and publishing with an acknowledgement.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue, NATS_MESSAGE_ID};
 use async_nats::jetstream;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::{Client, ConnectOptions};
 use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,6 +22,11 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const SENDS: u32 = 3;
 /// A server that restarts refuses at once, and is back in some hundred milliseconds.
 const RESEND_PAUSE: Duration = Duration::from_millis(250);
+/// While the server is gone nothing is handed to the client, which would keep it in memory. One that
+/// restarts is back sooner than this; then everybody is told at once until it is there.
+const RECONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How often the connection is looked at, which nothing else tells.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A connection to NATS that mends itself; clones share it.
 #[derive(Clone, Debug)]
@@ -27,6 +34,14 @@ pub struct Bus {
     pub(super) client: Client,
     pub(super) jetstream: jetstream::Context,
     pub(super) settings: Nats,
+    lost: Arc<Mutex<Lost>>,
+}
+
+/// Since when the connection that was the last of so many is missed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    connects: u64,
+    since: Option<Instant>,
 }
 
 /// Where a published message is.
@@ -46,6 +61,9 @@ pub enum BusError {
     Address,
     #[error("header {0} is malformed")]
     Header(String),
+    /// There is no connection. A message that was sent before it was lost may be stored all the same.
+    #[error("publish on {subject} waited for a connection")]
+    Disconnected { subject: String },
     /// The message may be stored or not: publish it again with the same id.
     #[error("publish on {subject} was not acknowledged")]
     Unacknowledged {
@@ -92,6 +110,7 @@ impl Bus {
             client,
             jetstream,
             settings: settings.clone(),
+            lost: Arc::default(),
         })
     }
 
@@ -126,6 +145,13 @@ impl Bus {
         let payload = payload.into();
         let mut sent = 0;
         loop {
+            while !self.is_connected() {
+                if self.missed_for() >= RECONNECT_PATIENCE {
+                    let subject = subject.to_owned();
+                    return Err(BusError::Disconnected { subject });
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
             sent += 1;
             match self.send(subject, headers.clone(), payload.clone()).await {
                 Ok(ack) => {
@@ -162,10 +188,35 @@ impl Bus {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<jetstream::publish::PublishAck, jetstream::context::PublishError> {
-        self.jetstream
+        let sent = self
+            .jetstream
             .publish_with_headers(subject.to_owned(), headers, payload)
-            .await?
-            .await
+            .await?;
+        tokio::select! {
+            biased;
+            answer = sent.into_future() => answer,
+            // The answer was to come on the connection that is gone.
+            () = self.disconnected() => Err(PublishError::new(PublishErrorKind::BrokenPipe)),
+        }
+    }
+
+    /// For how long publishers have missed the connection, from the first that did.
+    fn missed_for(&self) -> Duration {
+        let connects = self.client.statistics().connects.load(Ordering::Relaxed);
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.connects != connects {
+            *lost = Lost {
+                connects,
+                since: None,
+            };
+        }
+        lost.since.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    async fn disconnected(&self) {
+        while self.is_connected() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

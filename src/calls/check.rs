@@ -14,6 +14,7 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 const EARLIEST_S: i64 = 946_684_800;
 /// A week.
 const MAX_DURATION_S: f64 = 604_800.0;
+const MAX_DURATION: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// An hour.
 const MAX_LATENCY_MS: f64 = 3_600_000.0;
 const MAX_DURATION_MS: f64 = MAX_DURATION_S * 1_000.0;
@@ -40,7 +41,11 @@ impl FieldFault {
 ///
 /// The error tells every fault of what could be read, and one where it could not.
 pub fn check(bytes: &[u8], now: Timestamp) -> Result<CallRecord<'_>, Vec<FieldFault>> {
-    let record: CallRecord = match serde_json::from_slice(bytes) {
+    // What is passed over while reading is looked at here too: it is kept as it is.
+    let Ok(text) = str::from_utf8(bytes) else {
+        return Err(vec![FieldFault::of("body", "is not JSON")]);
+    };
+    let record: CallRecord = match serde_json::from_str(text) {
         Ok(record) => record,
         Err(error) => return Err(vec![explain(bytes, &error)]),
     };
@@ -177,10 +182,12 @@ impl Faults {
                 self.fault(field, "is before the year 2000");
             }
         }
-        if let (Some(started), Some(ended)) = (record.started_at, record.ended_at)
-            && ended < started
-        {
-            self.fault("ended_at", "is before started_at");
+        if let (Some(started), Some(ended)) = (record.started_at, record.ended_at) {
+            if ended < started {
+                self.fault("ended_at", "is before started_at");
+            } else if ended.duration_since(started) > MAX_DURATION {
+                self.fault("ended_at", "is more than a week after started_at");
+            }
         }
     }
 
@@ -400,6 +407,11 @@ mod tests {
         let backwards =
             json!({ "started_at": "2026-11-21T09:00:01Z", "ended_at": "2026-11-21T09:00:00Z" });
         assert_eq!(faults(&backwards), ["ended_at"]);
+        let started = "2026-11-14T08:59:59Z";
+        let endless = json!({ "started_at": started, "ended_at": "2026-11-21T09:00:00Z" });
+        assert_eq!(faults(&endless), ["ended_at"]);
+        let longest = json!({ "started_at": started, "ended_at": "2026-11-21T08:59:59Z" });
+        assert_eq!(faults(&longest), [""; 0]);
     }
 
     #[test]
@@ -421,6 +433,17 @@ mod tests {
         );
         let twice = format!(r#"{{"client_id":"{CLIENT}","client_id":"{CLIENT}"}}"#);
         assert_eq!(of(twice.as_bytes()), ["body"]);
+    }
+
+    #[test]
+    fn what_is_passed_over_is_text_too() {
+        let with = |bytes: &[u8]| {
+            let start = format!(r#"{{"client_id":"{CLIENT}","agent":{{"other":""#);
+            of(&[start.as_bytes(), bytes, br#""}}"#].concat())
+        };
+        assert_eq!(with("ä".as_bytes()), [""; 0]);
+        assert_eq!(with(b"\xff"), ["body"]);
+        assert_eq!(with(b"\xed\xa0\x80"), ["body"], "half of a surrogate pair");
     }
 
     #[test]

@@ -70,14 +70,23 @@ pub struct Conflict {
     pub record: Option<String>,
 }
 
-/// The next calls behind `after`, newest first: of each client at most `of_each`. Answers whether there
-/// are more, and only those of which every client was looked at as far.
+/// How much is read of a list at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    /// Calls of a client.
+    pub of_each: i64,
+    /// Calls of all clients: what this bounds is memory.
+    pub of_all: i64,
+    pub with_record: bool,
+}
+
+/// The next calls behind `after`, newest first. Answers whether there are more, and only those of which
+/// every client was looked at as far.
 pub async fn candidates(
     tx: &mut Tx,
     range: Range,
     after: Option<Position>,
-    of_each: i64,
-    with_record: bool,
+    portion: Portion,
 ) -> Result<(Vec<Candidate>, bool), sqlx::Error> {
     let everywhere = super::sees_everywhere(tx).await?;
     let rows = sqlx::query!(
@@ -97,7 +106,8 @@ pub async fn candidates(
                 and ($5::timestamptz is null or (counted_at, id) <= ($5, $6::uuid)
                     and (counted_at, id, client_id) < ($5, $6, $7::uuid))
             order by counted_at desc, id desc limit $9
-        ) c"#,
+        ) c
+        order by c.counted_at desc, c.id desc, c.client_id desc limit $10"#,
         everywhere,
         range.client_id.map(|id| id.0),
         range.from.map(ToSqlx::to_sqlx) as _,
@@ -105,13 +115,15 @@ pub async fn candidates(
         after.map(|after| after.counted_at.to_sqlx()) as _,
         after.map(|after| after.id.0),
         after.map(|after| after.client_id.0),
-        with_record,
-        of_each,
+        portion.with_record,
+        portion.of_each,
+        portion.of_all,
     )
     .fetch_all(&mut **tx)
     .await?;
     // A client that has as many as were asked for may have more behind its last.
     let mut cut: Option<Position> = None;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == portion.of_all);
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let position = Position {
@@ -119,7 +131,7 @@ pub async fn candidates(
             id: row.id,
             client_id: row.client_id,
         };
-        if row.place == of_each {
+        if row.place == portion.of_each {
             cut = cut.max(Some(position));
         }
         found.push(Candidate {
@@ -130,10 +142,12 @@ pub async fn candidates(
             record: row.record,
         });
     }
+    if is_full {
+        cut = cut.max(found.last().map(|last| last.position));
+    }
     if let Some(cut) = cut {
         found.retain(|candidate| candidate.position >= cut);
     }
-    found.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.position));
     Ok((found, cut.is_some()))
 }
 

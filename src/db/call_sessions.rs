@@ -42,7 +42,7 @@ struct Made<'a> {
     state: SessionState,
 }
 
-/// Makes the sessions of calls that were just inserted, with all that they begin with. Six statements,
+/// Makes the sessions of calls that were just inserted, with all that they begin with. Seven statements,
 /// however many calls.
 ///
 /// Answers their events, which are in the outbox, to be published right after the commit. A session

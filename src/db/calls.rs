@@ -129,36 +129,23 @@ pub async fn insert(
         .collect())
 }
 
-/// Notes calls that were there before: the message that carried them, and their body where it is
-/// another. Erased calls are not there, and are left alone.
+/// Notes calls that were there before: the messages that carried them, and their bodies where they are
+/// others. Erased calls are not there, and are left alone. A call may be in `repeats` more than once.
 pub async fn note_repeats(
     tx: &mut Tx,
     stream_created_at: Timestamp,
     repeats: &[&Arrived<'_>],
 ) -> Result<(), sqlx::Error> {
+    if repeats.is_empty() {
+        return Ok(());
+    }
+    let stood = lock(tx, repeats).await?;
+    note_messages(tx, stream_created_at, repeats).await?;
     let mut sorted = repeats.to_vec();
     sorted.sort_by_key(|call| call.key());
     for call in sorted {
-        let (account_id, id, client_id) = call.key();
-        // A stream that was made anew took its messages with it, and their sequences mean others now.
-        let stood = sqlx::query_scalar!(
-            r#"update calls set
-                stream_sequences = case when stream_created_at <> $4 then array[$5::bigint]
-                    when $5 = any (stream_sequences) then stream_sequences
-                    else stream_sequences || $5 end,
-                stream_created_at = $4
-            where account_id = $1 and id = $2 and client_id = $3
-            returning record"#,
-            account_id.0,
-            id.0,
-            client_id.0,
-            stream_created_at.to_sqlx() as _,
-            call.stream_sequence,
-        )
-        .fetch_optional(&mut **tx)
-        .await?;
-        if let Some(Some(stood)) = stood
-            && !is_same(&stood, call.record)
+        if let Some(Some(stood)) = stood.get(&call.key())
+            && !is_same(stood, call.record)
         {
             insert_conflict(tx, stream_created_at, call).await?;
         }
@@ -166,10 +153,66 @@ pub async fn note_repeats(
     Ok(())
 }
 
+/// Locks those calls that are there, in one order; answers their records.
+async fn lock(
+    tx: &mut Tx,
+    calls: &[&Arrived<'_>],
+) -> Result<HashMap<Key, Option<String>>, sqlx::Error> {
+    let keys: BTreeSet<Key> = calls.iter().map(|call| call.key()).collect();
+    let rows = sqlx::query!(
+        r#"select c.account_id as "account_id: AccountId", c.id as "id: CallId",
+            c.client_id as "client_id: ClientId", c.record
+        from unnest($1::uuid[], $2::uuid[], $3::uuid[]) k (account_id, id, client_id)
+        join calls c using (account_id, id, client_id)
+        order by c.account_id, c.id, c.client_id
+        for no key update of c"#,
+        &keys.iter().map(|key| key.0.0).collect::<Vec<_>>(),
+        &keys.iter().map(|key| key.1.0).collect::<Vec<_>>(),
+        &keys.iter().map(|key| key.2.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let records = rows
+        .into_iter()
+        .map(|row| ((row.account_id, row.id, row.client_id), row.record));
+    Ok(records.collect())
+}
+
+/// Adds to locked calls the messages that carried them again. What is noted already is not written: a
+/// broker that lost acknowledgements brings whole frames once more.
+async fn note_messages(
+    tx: &mut Tx,
+    stream_created_at: Timestamp,
+    repeats: &[&Arrived<'_>],
+) -> Result<(), sqlx::Error> {
+    // A stream that was made anew took its messages with it, and their sequences mean others now.
+    sqlx::query!(
+        "update calls c set
+            stream_sequences = case when c.stream_created_at <> $1 then k.sequences
+                else c.stream_sequences || array(select s from unnest(k.sequences) s
+                    where s <> all (c.stream_sequences)) end,
+            stream_created_at = $1
+        from (select account_id, id, client_id, array_agg(distinct sequence) as sequences
+            from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[]) k (account_id, id, client_id, sequence)
+            group by account_id, id, client_id) k
+        where c.account_id = k.account_id and c.id = k.id and c.client_id = k.client_id
+            and (c.stream_created_at <> $1 or not c.stream_sequences @> k.sequences)",
+        stream_created_at.to_sqlx() as _,
+        &repeats.iter().map(|call| call.counted.account_id.0).collect::<Vec<_>>(),
+        &repeats.iter().map(|call| call.id.0).collect::<Vec<_>>(),
+        &repeats.iter().map(|call| call.counted.client_id.0).collect::<Vec<_>>(),
+        &repeats.iter().map(|call| call.stream_sequence).collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
 /// Whether two records say the same: their bytes, or else their values.
 fn is_same(one: &str, other: &str) -> bool {
-    let parse = serde_json::from_str::<serde_json::Value>;
-    one == other || parse(one).ok() == parse(other).ok()
+    let parse = |record| serde_json::from_str::<serde_json::Value>(record).ok();
+    // What is nested too deep to be compared counts as another.
+    one == other || parse(one).is_some_and(|one| Some(one) == parse(other))
 }
 
 async fn insert_conflict(

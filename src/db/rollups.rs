@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
+use uuid::Uuid;
 
 use super::Tx;
 use crate::rollups::{Counts, Deltas, HourKey, LatencySketches, QuarterKey, Sketch};
@@ -160,35 +161,17 @@ async fn add_hours(
     let accounts: Vec<_> = hours.keys().map(|key| key.0.0).collect();
     let clients: Vec<_> = hours.keys().map(|key| key.1.0).collect();
     let times: Vec<_> = hours.keys().map(|key| key.2.to_sqlx()).collect();
-    // Every row is there before the first is locked, so that locks are taken in one order.
-    sqlx::query!(
-        "insert into call_latencies (account_id, client_id, hour, stt, llm, tts, total)
-        select k.*, '', '', '', '' from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) k
-        order by 1, 2, 3
-        on conflict on constraint call_latencies_pkey do nothing",
-        &accounts,
-        &clients,
-        &times as _,
-    )
-    .execute(&mut **tx)
-    .await?;
-    let kept = sqlx::query!(
-        r#"select l.stt, l.llm, l.tts, l.total
-        from call_latencies l
-        join unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) k (account_id, client_id, hour)
-            using (account_id, client_id, hour)
-        order by l.account_id, l.client_id, l.hour
-        for update of l"#,
-        &accounts,
-        &clients,
-        &times as _,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
+    let kept = loop {
+        add_missing_hours(tx, &accounts, &clients, &times).await?;
+        let kept = lock_hours(tx, &accounts, &clients, &times).await?;
+        // One that somebody else emptied and removed in between is made again.
+        if kept.len() == hours.len() {
+            break kept;
+        }
+    };
     let mut columns: [Vec<Vec<u8>>; 4] = Default::default();
     let mut emptied = false;
     for (kept, delta) in kept.iter().zip(hours.values()) {
-        let kept = [&kept.stt, &kept.llm, &kept.tts, &kept.total];
         for ((column, kept), delta) in columns.iter_mut().zip(kept).zip(delta.all()) {
             let mut sketch =
                 Sketch::decode(kept).map_err(|error| sqlx::Error::Decode(error.into()))?;
@@ -229,4 +212,51 @@ async fn add_hours(
         .await?;
     }
     Ok(())
+}
+
+/// Every row is there before the first is locked, so that locks are taken in one order.
+async fn add_missing_hours(
+    tx: &mut Tx,
+    accounts: &[Uuid],
+    clients: &[Uuid],
+    times: &[jiff_sqlx::Timestamp],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into call_latencies (account_id, client_id, hour, stt, llm, tts, total)
+        select k.*, '', '', '', '' from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) k
+        order by 1, 2, 3
+        on conflict on constraint call_latencies_pkey do nothing",
+        accounts,
+        clients,
+        times as _,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
+/// Locks the rows that are there, in their order; answers their four sketches.
+async fn lock_hours(
+    tx: &mut Tx,
+    accounts: &[Uuid],
+    clients: &[Uuid],
+    times: &[jiff_sqlx::Timestamp],
+) -> Result<Vec<[Vec<u8>; 4]>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select l.stt, l.llm, l.tts, l.total
+        from call_latencies l
+        join unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) k (account_id, client_id, hour)
+            using (account_id, client_id, hour)
+        order by l.account_id, l.client_id, l.hour
+        for update of l"#,
+        accounts,
+        clients,
+        times as _,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let sketches = rows
+        .into_iter()
+        .map(|row| [row.stt, row.llm, row.tts, row.total]);
+    Ok(sketches.collect())
 }

@@ -14,7 +14,7 @@ use super::provision::Process;
 use super::rollups::{Hold, apply, lock_days};
 use super::rollups_rebuild::{Rebuilt, extent, first_difference, rebuild};
 use super::{Principal, Tx, WorkerRole};
-use crate::embedded::harness::Harness;
+use crate::embedded::harness::{Harness, eventually};
 use crate::ids::{AccountId, CallId, ClientId};
 use crate::rollups::{Counted, Deltas, EndedReason, Latencies, Sentiment};
 
@@ -133,6 +133,63 @@ async fn differences(harness: &Harness) -> Vec<String> {
         found.extend(difference.map(|difference| difference.to_string()));
     }
     found
+}
+
+/// One adds to two hours and waits for the first; meanwhile another empties the second, which removes it.
+#[tokio::test]
+async fn an_hour_that_is_emptied_meanwhile_is_counted_in_again() {
+    let harness = Harness::start().await;
+    let mut calls = some_calls(2);
+    for ((_, call), at) in calls
+        .iter_mut()
+        .zip(["2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z"])
+    {
+        *call = Counted {
+            account_id: AccountId(Uuid::from_u128(1)),
+            client_id: ClientId(Uuid::from_u128(10)),
+            at: at.parse().expect("a time"),
+            latencies: Latencies {
+                stt_ms: Some(100.0),
+                ..Latencies::default()
+            },
+            ..*call
+        };
+    }
+    let mut tx = begin(&harness).await;
+    fold(&mut tx, &calls).await;
+    tx.commit().await.expect("commit");
+
+    let mut holds = operate(&harness).await;
+    let first = "select 1 from call_latencies where hour = '2026-11-20T10:00:00Z' for update";
+    sqlx::query(first).execute(&mut *holds).await.expect("held");
+    // In other quarters of the same hours: rows of quarters keep who changes them apart.
+    let mut again = calls.clone();
+    for (id, call) in &mut again {
+        *id = CallId::generate();
+        call.at += SignedDuration::from_mins(15);
+    }
+    let mut tx = begin(&harness).await;
+    let folded = async {
+        fold(&mut tx, &again).await;
+        tx.commit().await.expect("commit");
+    };
+    let meanwhile = async {
+        let waits = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        let mut admin = harness.admin().await;
+        let admin = tokio::sync::Mutex::new(&mut admin);
+        eventually("the fold waits", || async {
+            let mut admin = admin.lock().await;
+            let waits = sqlx::query_scalar(waits).fetch_one(&mut **admin).await;
+            waits.expect("an answer")
+        })
+        .await;
+        remove(&harness, &calls[1..]).await;
+        holds.commit().await.expect("let go");
+    };
+    tokio::join!(folded, meanwhile);
+    assert_eq!(differences(&harness).await, [""; 0]);
+    harness.finish_as_it_is().await;
 }
 
 #[tokio::test]

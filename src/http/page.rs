@@ -95,12 +95,7 @@ impl PageParams {
         };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
         let position = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        position.map(Some).ok_or_else(|| {
-            ApiError::bad_request(
-                "malformed_cursor",
-                "the cursor is not one that this list gave",
-            )
-        })
+        position.map(Some).ok_or_else(ApiError::malformed_cursor)
     }
 }
 

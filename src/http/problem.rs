@@ -135,6 +135,11 @@ impl ApiError {
         }
     }
 
+    pub fn malformed_cursor() -> Self {
+        let detail = "the cursor is not one that this list gave";
+        Self::bad_request("malformed_cursor", detail)
+    }
+
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict {
             code,

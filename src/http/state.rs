@@ -13,7 +13,7 @@ use super::calls::{self, ClientsOfCallers, Recent};
 use super::limits::Limits;
 use super::oidc::Providers;
 use super::wakes::Wakes;
-use crate::agents::Agents;
+use crate::agents::{self, Agents};
 use crate::auth::{Passwords, SecretKey, Tokens};
 use crate::bus::{Bus, Frames, subjects};
 use crate::config::{self, ConfigError, Env};
@@ -49,6 +49,8 @@ pub struct Shared {
     pub db: Db,
     pub bus: Bus,
     pub store: ObjectStore,
+    /// Nothing: agents cannot publish over NATS.
+    pub agents: Option<agents::Connections>,
     pub auth: Auth,
     pub oidc: Providers,
     pub anonymous: Anonymous,
@@ -118,6 +120,12 @@ pub async fn start(
         secret_key: SecretKey::new(config.auth.secret_key.clone()),
     };
     let oidc = Providers::of(&config.oidc, &config.http)?;
+    let agents = if let Some(settings) = &config.agents {
+        Some(agents::Connections::open(settings).await?)
+    } else {
+        tracing::info!("agents cannot publish over NATS: NATS_INGEST_URL is not set");
+        None
+    };
     let limits = Arc::new(Limits::new(&config.limits));
     let session_wakes = Wakes::of("events.>");
     let account_wakes = Wakes::of(subjects::ANALYTICS_WAKES);
@@ -141,6 +149,7 @@ pub async fn start(
         db,
         bus,
         store,
+        agents,
         auth,
         oidc,
         anonymous: Anonymous::default(),
@@ -155,12 +164,8 @@ pub async fn start(
         metrics,
         shutdown: shutdown.clone(),
     }));
-    let agents = if let Some(settings) = &state.config.agents {
-        Some(Agents::start(&state, settings).await?)
-    } else {
-        tracing::info!("agents cannot publish over NATS: NATS_INGEST_URL is not set");
-        None
-    };
+    let connections = state.agents.as_ref();
+    let agents = connections.map(|connections| Agents::start(&state, connections));
     super::serve(
         listener,
         super::router(state.clone()),

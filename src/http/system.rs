@@ -75,7 +75,8 @@ pub async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether broker, database and object storage answer.
+/// Whether broker, database and object storage answer, and agents over NATS are served where they are to
+/// be.
 #[utoipa::path(get, path = "/ready", tag = "system",
     responses((status = 200, body = Ready), (status = 503, description = "Not ready", body = Ready)))]
 pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
@@ -88,6 +89,9 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Ready>) {
         problems: vec!["nats does not answer".to_owned()],
         warnings: Vec::new(),
     });
+    if let Some(agents) = &state.agents {
+        bus.problems.extend(agents.problems());
+    }
     if !matches!(db, Ok(Ok(()))) {
         bus.problems.push("database does not answer".to_owned());
     }

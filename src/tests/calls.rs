@@ -294,11 +294,25 @@ async fn without_the_broker_calls_are_refused() {
         StatusCode::ACCEPTED
     );
     harness.nats.lock().await.stop().await;
+    let began = std::time::Instant::now();
     let refused = agent.send(&agent.record(), &[]).await;
     refused.problem(503);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(refused.header("retry-after").is_some());
     let refused = agent.send_lines(agent.record().to_string(), None).await;
     refused.problem(503);
+    // It fills the queue, and thousands of lines do not wait for room one after another.
+    let mut large = agent.record();
+    large["notes"] = json!("x".repeat(19_000));
+    let line = large.to_string() + "\n";
+    let began = std::time::Instant::now();
+    agent
+        .send_lines(line.repeat(2_000), None)
+        .await
+        .problem(503);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }

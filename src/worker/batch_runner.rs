@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::pull::Batch;
 use futures::stream::Fuse;
 use futures::{FutureExt, StreamExt};
+use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
 use super::batch::{Alone, BatchHandler, Frame, Origin};
@@ -25,10 +26,14 @@ use crate::telemetry::TraceContext;
 const PULL_LIFETIME: Duration = Duration::from_secs(2);
 /// A pull that has told nothing for its lifetime and this is lost; the client itself waits for longer.
 const PULL_LATENESS: Duration = Duration::from_millis(500);
-/// Most frames of a pull.
-const MAX_FRAMES: usize = 256;
+/// Most frames of a pull. What is pulled waits in memory and is not kept alive until it is taken in hand,
+/// so all of it must be handled well within `ack_wait`; and the broker cuts off whoever is sent much more
+/// than it reads. At half a megabyte a frame this is 16 MiB.
+const MAX_FRAMES: usize = 32;
 /// A batch is closed once it holds this many bytes of frames.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Batches that are handled at once: one is read while another waits for Postgres.
+const AT_ONCE: usize = 2;
 /// How long a batch waits to grow after its first frame: a transaction costs the same for one call and
 /// for hundreds.
 const LINGER: Duration = Duration::from_millis(100);
@@ -42,10 +47,23 @@ pub(super) struct BatchRunner<B> {
     state: Arc<ConsumerState>,
 }
 
+/// Messages that were asked for, as they come.
+type Pull = Fuse<Batch>;
+
 /// Frames in hand, and what tells the broker about each.
 struct InHand<F> {
     frames: Vec<F>,
     deliveries: Vec<Delivery>,
+}
+
+impl<B> Clone for BatchRunner<B> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: Arc::clone(&self.handler),
+            shared: Arc::clone(&self.shared),
+            state: Arc::clone(&self.state),
+        }
+    }
 }
 
 impl<B: BatchHandler> BatchRunner<B> {
@@ -76,30 +94,49 @@ impl<B: BatchHandler> BatchRunner<B> {
         }
     }
 
-    /// Pulls until the stop (`Ok`) or until the consumer is lost. While a batch is handled, the next
-    /// frames of the pull arrive.
-    async fn pull(&self, source: &Source, shutdown: &Shutdown) -> anyhow::Result<()> {
+    /// Pulls until the stop (`Ok`) or until the consumer is lost, and settles everything in hand.
+    async fn pull(&self, source: &Arc<Source>, shutdown: &Shutdown) -> anyhow::Result<()> {
+        let mut settling = JoinSet::new();
+        let lost = self.pull_into(&mut settling, source, shutdown).await;
+        while let Some(settled) = settling.join_next().await {
+            settled?;
+        }
+        lost
+    }
+
+    /// While batches are handled, the next frames of the pull arrive.
+    async fn pull_into(
+        &self,
+        settling: &mut JoinSet<()>,
+        source: &Arc<Source>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 () = shutdown.soft().cancelled() => return Ok(()),
                 () = self.shared.dependencies.reachable() => {}
             }
-            let pull = source
-                .consumer
-                .batch()
-                .max_messages(MAX_FRAMES)
-                .expires(PULL_LIFETIME);
-            let mut pull = pull.messages().await?.fuse();
+            let mut pull = open(source).await?;
             while let Some(in_hand) = self.gather(&mut pull, source, shutdown).await? {
-                self.settle(in_hand, source, shutdown).await;
+                let (runner, source, shutdown) =
+                    (self.clone(), Arc::clone(source), shutdown.clone());
+                settling.spawn(async move { runner.settle(in_hand, &source, &shutdown).await });
+                while let Some(settled) = settling.try_join_next() {
+                    settled?;
+                }
+                if settling.len() >= AT_ONCE
+                    && let Some(settled) = settling.join_next().await
+                {
+                    settled?;
+                }
             }
         }
     }
 
-    /// The next frames of a pull; `None` at its end.
+    /// The next frames; `None` when a pull brought none.
     async fn gather(
         &self,
-        pull: &mut Fuse<Batch>,
+        pull: &mut Pull,
         source: &Source,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<InHand<B::Consumes>>> {
@@ -124,9 +161,19 @@ impl<B: BatchHandler> BatchRunner<B> {
                 // What has arrived is taken, to be handled or handed back properly.
                 () = shutdown.soft().cancelled() => pull.next().now_or_never(),
             };
-            // No more for now, or the end of the pull.
-            let Some(Some(message)) = next else { break };
-            let message = message.map_err(anyhow::Error::from_boxed)?;
+            let message = match next {
+                Some(Some(message)) => message.map_err(anyhow::Error::from_boxed)?,
+                // The end of the pull is not that of the batch.
+                Some(None)
+                    if until.is_some_and(|until| tokio::time::Instant::now() < until)
+                        && !shutdown.soft().is_cancelled() =>
+                {
+                    *pull = open(source).await?;
+                    continue;
+                }
+                // No more for now.
+                Some(None) | None => break,
+            };
             let delivery = Delivery::take(message, source.ack_wait, source.stream_created)
                 .map_err(anyhow::Error::from_boxed)?;
             metrics::pending(B::NAME, delivery.pending);
@@ -237,6 +284,15 @@ impl<B: BatchHandler> BatchRunner<B> {
         );
         settling.settle().await;
     }
+}
+
+async fn open(source: &Source) -> anyhow::Result<Pull> {
+    let pull = source
+        .consumer
+        .batch()
+        .max_messages(MAX_FRAMES)
+        .expires(PULL_LIFETIME);
+    Ok(pull.messages().await?.fuse())
 }
 
 const fn stream_of<B: BatchHandler>() -> &'static str {

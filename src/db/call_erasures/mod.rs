@@ -14,7 +14,7 @@ mod rows;
 pub use late::{is_erased, note_late};
 pub use letters::{Struck, is_of, strike, without};
 pub use messages::{Sorted, destroyed, find_in, found, look_at_trimmed, sort_out};
-pub use retention::{Overdue, blank, overdue, went_through};
+pub use retention::{Overdue, blank, overdue, overdue_letters, strike_old, went_through};
 pub use rows::{remove, remove_leftovers, sessions};
 
 use jiff::Timestamp;
@@ -77,26 +77,6 @@ impl Subject {
     }
 }
 
-/// The clients of which a call with this id is seen, with their accounts.
-pub async fn clients_of(
-    tx: &mut Tx,
-    call_id: CallId,
-    client_id: Option<ClientId>,
-) -> Result<Vec<(AccountId, ClientId)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select account_id as "account_id: AccountId", client_id as "client_id: ClientId"
-        from calls where id = $1 and ($2::uuid is null or client_id = $2) limit 2"#,
-        call_id.0,
-        client_id.map(|id| id.0),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.account_id, row.client_id))
-        .collect())
-}
-
 /// Erasures by which a call, or a client as a whole, is gone already, as far as the principal may know of
 /// them. A call without its client may be of two.
 pub async fn before(
@@ -107,7 +87,7 @@ pub async fn before(
     sqlx::query_scalar!(
         r#"select c.erasure_id as "erasure_id: ErasureId" from erasure_calls c
         join erasures e on e.account_id = c.account_id and e.id = c.erasure_id
-        where c.call_id is not distinct from $1 and ($2::uuid is null or c.client_id = $2)
+        where (c.call_id = $1 or $1::uuid is null and c.call_id is null) and ($2::uuid is null or c.client_id = $2)
             and c.made_before is null limit 2"#,
         call_id.map(|id| id.0),
         client_id.map(|id| id.0),

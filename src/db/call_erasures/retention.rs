@@ -1,14 +1,19 @@
 //! What calls said, blanked when it is older than the policy of its account lets it become.
 
+use std::collections::{BTreeMap, HashMap};
+
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 
+use super::letters::strike;
 use super::messages::note;
 use super::{Subject, Work, count, open};
 use crate::bus::CALLS;
 use crate::db::Tx;
 use crate::db::erasure_sessions::{Destroyed, Step};
 use crate::db::erasures::Reason;
+use crate::events::calls_ended;
 use crate::ids::{AccountId, ClientId};
 
 /// A client of whose calls some said something for too long.
@@ -35,8 +40,10 @@ pub async fn overdue(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<Over
                 else 'epoch'::timestamptz - interval '100 years' end as since,
             $1::timestamptz - make_interval(days => p.keep_transcripts_days) as until) k
         where p.keep_transcripts_days is not null
-            and exists (select from calls o where o.account_id = c.account_id and o.client_id = c.id
-                and o.counted_at >= k.since and o.counted_at < k.until and o.record is not null)
+            -- Whoever is due is gone through, and then not due again for a day, also when nothing is found.
+            and (r.began_at <= $1::timestamptz - interval '1 day'
+                or exists (select from calls o where o.account_id = c.account_id and o.client_id = c.id
+                    and o.counted_at >= k.since and o.counted_at < k.until and o.record is not null))
         limit $2"#,
         now.to_sqlx() as _,
         limit,
@@ -122,6 +129,58 @@ pub async fn blank(
     ];
     count(tx, &work, &destroyed).await?;
     Ok(Some((blanked, work)))
+}
+
+/// Clients of which a dead letter keeps a call that came too long ago at `now`.
+pub async fn overdue_letters(tx: &mut Tx, now: Timestamp) -> Result<Vec<Overdue>, sqlx::Error> {
+    let policies = sqlx::query!(
+        r#"select account_id as "account_id: AccountId",
+            $1::timestamptz - make_interval(days => keep_transcripts_days) as "until!: jiff_sqlx::Timestamp"
+        from account_policies where keep_transcripts_days is not null"#,
+        now.to_sqlx() as _,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let policies: HashMap<_, _> = policies
+        .into_iter()
+        .map(|row| (row.account_id, row.until.to_jiff()))
+        .collect();
+    let Some(newest) = policies.values().max().copied() else {
+        return Ok(Vec::new());
+    };
+    let mut letters = sqlx::query_scalar!(
+        "select data from dead_letters where subject = $1 and died_at < $2",
+        calls_ended::SUBJECT,
+        newest.to_sqlx() as _,
+    )
+    .fetch(&mut **tx);
+    let mut found = BTreeMap::new();
+    while let Some(letter) = letters.try_next().await? {
+        for line in calls_ended::lines(&letter) {
+            if let Ok(line) = calls_ended::read_line(line)
+                && let Some(until) = policies.get(&line.account_id)
+                && line.received_at < *until
+            {
+                found.insert((line.account_id, line.client_id), *until);
+            }
+        }
+    }
+    let overdue = found
+        .into_iter()
+        .map(|((account_id, client_id), made_before)| Overdue {
+            account_id,
+            client_id,
+            from: Timestamp::UNIX_EPOCH,
+            made_before,
+        });
+    Ok(overdue.collect())
+}
+
+/// Takes what came too long ago out of dead letters; answers the erasure that will destroy the messages.
+pub async fn strike_old(tx: &mut Tx, old: Overdue) -> Result<Work, sqlx::Error> {
+    let work = begin(tx, old).await?;
+    strike(tx, &work).await?;
+    Ok(work)
 }
 
 /// Notes that no text older than that is left.

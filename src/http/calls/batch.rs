@@ -1,5 +1,6 @@
 //! `POST /calls/batch`: many calls, one a line.
 
+use anyhow::anyhow;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -77,17 +78,18 @@ pub async fn create_many(
     require_ndjson(&headers)?;
     state.limits.check_calls(caller.principal())?;
     let mut lines = Lines::of(body, &state.config.http);
-    let mut pending = Vec::new();
+    let mut pending: Vec<Pending> = Vec::new();
     while let Some(line) = lines.next().await? {
         if pending.len() == MAX_LINES {
             pending.push((line.number, Err(too_many_lines())));
             break;
         }
         let number = line.number;
-        pending.push((
-            number,
-            accept_line(&state, caller, key.0.as_deref(), line).await,
-        ));
+        let accepted = match pending.last() {
+            Some((_, Err(error))) if error.status().is_server_error() => Err(again(error)),
+            _ => accept_line(&state, caller, key.0.as_deref(), line).await,
+        };
+        pending.push((number, accepted));
     }
     if pending.is_empty() {
         return Err(ApiError::invalid("body", "has no line"));
@@ -121,6 +123,15 @@ async fn accept_line(
     let id = given.unwrap_or_else(CallId::generate);
     let receipt = queue(state, id, account, &record, caller.trace, &bytes).await?;
     Ok((id, receipt))
+}
+
+/// What fails behind a line for which something of ours was down, or full, fails in the same way: each
+/// would wait as long as that line did, and thousands may follow.
+fn again(error: &ApiError) -> ApiError {
+    match error {
+        ApiError::QueueFull => ApiError::QueueFull,
+        other => ApiError::Unavailable(anyhow!("not tried after: {other}")),
+    }
 }
 
 /// Waits for the frames. A batch of which nothing was stored, because something of ours is down, is

@@ -14,6 +14,7 @@ use super::super::commit::{commit_of, stage_of};
 use super::super::erasures::{Erasing, require_person};
 use super::super::extract::{Id, Params, Trace};
 use super::super::problem::{ApiError, Problem};
+use super::get::{ambiguous, find};
 use crate::db::call_erasures::{self, Subject};
 use crate::db::{Tx, clients};
 use crate::ids::{AccountId, CallId, ClientId, ErasureId};
@@ -56,20 +57,19 @@ pub async fn delete(
     }
     require_person(&caller)?;
     let mut tx = state.db.begin(caller.principal()).await?;
-    let found = call_erasures::clients_of(&mut tx, id, params.client_id).await?;
-    let erasure_id = match found[..] {
-        [(account_id, client_id)] => {
+    let erasure_id = match find(&mut tx, id, params.client_id).await {
+        Ok((account_id, _, client_id)) => {
             let subject = Subject {
                 client_id,
                 call_id: Some(id),
             };
             erase(&state, tx, caller, trace, account_id, subject).await?
         }
-        [] => {
+        Err(ApiError::NotFound { .. }) => {
             let before = call_erasures::before(&mut tx, Some(id), params.client_id).await?;
-            one_of(&before, CALL_NOT_FOUND)?
+            one_of(&before, ApiError::CALL_NOT_FOUND)?
         }
-        _ => return Err(ambiguous()),
+        Err(error) => return Err(error),
     };
     Ok((StatusCode::ACCEPTED, Json(Erasing { erasure_id })))
 }
@@ -96,11 +96,6 @@ pub async fn erase_client(
     Ok(Erasing { erasure_id })
 }
 
-const CALL_NOT_FOUND: ApiError = ApiError::NotFound {
-    code: "call_not_found",
-    what: "this call",
-};
-
 /// Erases what the caller sees; of several at once one asks, and the others get the same.
 async fn erase(
     state: &AppState,
@@ -110,6 +105,10 @@ async fn erase(
     account_id: AccountId,
     subject: Subject,
 ) -> Result<ErasureId, ApiError> {
+    let not_found = match subject.call_id {
+        Some(_) => ApiError::CALL_NOT_FOUND,
+        None => ApiError::CLIENT_NOT_FOUND,
+    };
     let asked = match call_erasures::request(&mut tx, account_id, subject).await {
         Ok(asked) => asked,
         Err(error) if call_erasures::was_erased_meanwhile(&error) => {
@@ -117,7 +116,7 @@ async fn erase(
             let mut tx = state.db.begin(caller.principal()).await?;
             let client = Some(subject.client_id);
             let before = call_erasures::before(&mut tx, subject.call_id, client).await?;
-            return one_of(&before, CALL_NOT_FOUND);
+            return one_of(&before, not_found);
         }
         Err(error) => return Err(error.into()),
     };
@@ -145,11 +144,4 @@ fn one_of(before: &[ErasureId], not_found: ApiError) -> Result<ErasureId, ApiErr
         [] => Err(not_found),
         _ => Err(ambiguous()),
     }
-}
-
-fn ambiguous() -> ApiError {
-    ApiError::conflict(
-        "ambiguous_id",
-        "two clients used this id; say which with client_id",
-    )
 }

@@ -76,11 +76,15 @@ pub(super) async fn find(
     match call_reads::keys_of(tx, id, client).await?.as_slice() {
         [] => Err(ApiError::CALL_NOT_FOUND),
         [key] => Ok(*key),
-        _ => Err(ApiError::conflict(
-            "ambiguous_id",
-            "two clients used this id; add ?client_id=",
-        )),
+        _ => Err(ambiguous()),
     }
+}
+
+pub(super) fn ambiguous() -> ApiError {
+    ApiError::conflict(
+        "ambiguous_id",
+        "two clients used this id; add client_id to the query",
+    )
 }
 
 async fn read(tx: &mut Tx, key: Key) -> Result<CallShape, ApiError> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,7 +17,7 @@ use super::super::problem::{ApiError, Problem};
 use super::shapes::CallSummary;
 use crate::calls::{CallRecord, Transcript};
 use crate::db::Tx;
-use crate::db::call_reads::{self, Candidate, Position, Range};
+use crate::db::call_reads::{self, Candidate, Portion, Position, Range};
 use crate::ids::ClientId;
 use crate::rollups::Sentiment;
 
@@ -26,8 +27,15 @@ const LOOK_AT: usize = 5_000;
 const LOOK_INTO: usize = 2_000;
 /// Numbered pages reach this far, and so does their total.
 const NUMBERED: i64 = 10_000;
-/// The least that is read of each client at a time.
-const OF_EACH: i64 = 100;
+/// What is read of a client at a time, at most; where calls are filtered, at least [`FILTERED_OF_EACH`].
+const OF_EACH: i64 = 1_000;
+const FILTERED_OF_EACH: i64 = 100;
+/// What is read of all clients at a time where calls are filtered; less where that is their text, of which
+/// each may have 256 KiB.
+const FILTERED_OF_ALL: i64 = 5_000;
+const SEARCHED_OF_ALL: i64 = 200;
+/// No call counts before; Postgres knows no time long before it.
+const FIRST: Timestamp = Timestamp::UNIX_EPOCH;
 const MAX_SEARCH_CHARS: usize = 200;
 
 /// Which calls. `page` and `per_page` in the place of `limit` and `cursor` give numbered pages, of the
@@ -100,7 +108,10 @@ pub async fn list(
         limit: params.limit,
         cursor: params.cursor,
     };
-    let (limit, after) = (page.limit()?, page.position()?);
+    let (limit, after) = (page.limit()?, page.position::<Position>()?);
+    if after.is_some_and(|after| after.counted_at < FIRST) {
+        return Err(ApiError::malformed_cursor());
+    }
     let mut tx = state.db.begin(caller.principal()).await?;
     let answer = by_cursor(&mut tx, &filter, after, limit).await?;
     tx.commit().await?;
@@ -157,6 +168,23 @@ impl Filter {
         self.sentiment.is_none() && self.success.is_none() && self.text.is_none()
     }
 
+    /// What is read next, when so many calls are still wanted.
+    fn portion(&self, want: usize) -> Portion {
+        let want = i64::try_from(want).unwrap_or(NUMBERED);
+        let (of_each, of_all) = if self.is_open() {
+            (want.min(OF_EACH), want)
+        } else if self.text.is_some() {
+            (SEARCHED_OF_ALL, SEARCHED_OF_ALL)
+        } else {
+            (want.clamp(FILTERED_OF_EACH, OF_EACH), FILTERED_OF_ALL)
+        };
+        Portion {
+            of_each,
+            of_all,
+            with_record: self.text.is_some(),
+        }
+    }
+
     fn matches(&self, call: &Candidate) -> bool {
         self.sentiment
             .is_none_or(|sentiment| sentiment.as_str() == call.sentiment)
@@ -202,14 +230,9 @@ async fn find(
     };
     let mut looked = 0;
     loop {
-        let of_each = if filter.is_open() {
-            i64::try_from(want - found.calls.len()).unwrap_or(OF_EACH)
-        } else {
-            OF_EACH.max(i64::try_from(want).unwrap_or(OF_EACH))
-        };
-        let with_record = filter.text.is_some();
+        let portion = filter.portion(want - found.calls.len());
         let (candidates, more) =
-            call_reads::candidates(tx, filter.range, found.until, of_each, with_record).await?;
+            call_reads::candidates(tx, filter.range, found.until, portion).await?;
         looked += candidates.len();
         for candidate in candidates {
             found.until = Some(candidate.position);

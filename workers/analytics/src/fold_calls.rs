@@ -14,12 +14,12 @@ use aftercall::events::calls_ended::{CallLine, read_line};
 use aftercall::ids::{AccountId, ClientId};
 use aftercall::lexicon::Lexicon;
 use aftercall::outbox;
-use aftercall::rollups::Deltas;
+use aftercall::rollups::{Deltas, Sentiment};
 use aftercall::worker::{BatchHandler, CallFrame, Class, Context, Failure, Frame, Refused};
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use crate::lexicon;
+use crate::lexicon::{self, Said};
 use crate::wake::wake;
 
 /// What the events of this process name as their source.
@@ -77,12 +77,14 @@ impl BatchHandler for FoldCalls {
         let Some(stream_created) = frames.first().map(CallFrame::stream_created) else {
             return Ok(refused);
         };
+        let said = read.iter().map(|read| Said::unless_judged(&read.record));
+        let found = lexicon::sentiments(&self.lexicon, said.collect()).await?;
         let mut tx = self.db.begin(ROLE).await?;
         let owners = read
             .iter()
             .map(|read| (read.line.account_id, read.line.client_id));
         let clients = calls::clients(&mut tx, &owners.collect()).await?;
-        let (arrived, mut of_nobody) = arrivals(&read, &clients, &self.lexicon);
+        let (arrived, mut of_nobody) = arrivals(&read, &found, &clients);
         let mut folded = fold(&mut tx, stream_created, &arrived)
             .await
             .map_err(failure)?;
@@ -197,14 +199,14 @@ struct Folded<'a> {
     repeats: Vec<(Key, i64)>,
 }
 
-/// What is to be kept, and lines whose client is not there.
+/// What is to be kept, and lines whose client is not there. `found` is what the lexicon found in each.
 fn arrivals<'a>(
     read: &'a [Read<'a>],
+    found: &[Option<Sentiment>],
     clients: &HashMap<(AccountId, ClientId), ClientSettings>,
-    lexicon: &Lexicon,
 ) -> (Vec<Arrival<'a>>, Vec<(Key, Refused)>) {
     let (mut arrived, mut of_nobody) = (Vec::with_capacity(read.len()), Vec::new());
-    for read in read {
+    for (read, found) in read.iter().zip(found) {
         let line = &read.line;
         let key = (line.account_id, line.id, line.client_id);
         let Some(client) = clients.get(&(line.account_id, line.client_id)) else {
@@ -218,9 +220,9 @@ fn arrivals<'a>(
         let mut counted = read.record.counted(line.account_id, line.received_at);
         let mut sentiment_by = read.record.given_sentiment().map(|_| SentimentBy::Agent);
         if sentiment_by.is_none()
-            && let Some(found) = lexicon::sentiment(lexicon, &read.record)
+            && let Some(found) = found
         {
-            counted.sentiment = found;
+            counted.sentiment = *found;
             sentiment_by = Some(SentimentBy::Lexicon);
         }
         let (fetch, analyze) = (client.fetch_recordings, client.analyze_calls);

@@ -226,6 +226,32 @@ async fn two_workers_with_overlapping_frames_are_exact() {
     harness.finish_of(HANDLER).await;
 }
 
+/// More waits than the broker sends to somebody who does not read it (64 MiB), and than is handled within
+/// `ack_wait` if all of it were asked for at once.
+#[tokio::test]
+async fn a_backlog_of_large_frames_is_delivered_once() {
+    const FRAMES: u64 = 80;
+    let harness = Harness::start().await;
+    let client = seed::client(&harness).await;
+    let mut large = record(client, 1);
+    large["notes"] = json!("so it was said ".repeat(16_000));
+    for _ in 0..FRAMES {
+        let lines = [(); 4].map(|()| seed::call_line(client, CallId::generate(), &large));
+        seed::frame(&harness, &lines).await;
+    }
+    let worker = start(&harness);
+    let kept = i64::try_from(FRAMES * 4).expect("a few");
+    eventually("all are kept", || async {
+        totals(&harness).await.0 == kept
+    })
+    .await;
+    harness.idle_of(HANDLER).await;
+    assert_eq!(harness.deliveries(HANDLER).await, FRAMES);
+    assert_eq!(totals(&harness).await, truth(&harness).await);
+    worker.stop().await;
+    harness.finish_of(HANDLER).await;
+}
+
 #[tokio::test]
 async fn followers_of_the_account_are_woken() {
     use futures::StreamExt as _;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use aftercall::bus::CALLS;
 use aftercall::db::dead_letters::{self, Letter};
 use aftercall::db::{Db, Principal, Tx, WorkerRole, call_erasures, erasure_sessions};
 use aftercall::events::calls_ended::{self, read_line};
@@ -72,7 +73,16 @@ async fn strike_erased(tx: &mut Tx, letter: &mut Letter) -> anyhow::Result<bool>
             .map(|line| (line.account_id, line.id, line.client_id))
     };
     let keys: Vec<_> = calls_ended::lines(&letter.data).filter_map(key).collect();
-    let erased = call_erasures::is_erased(tx, &keys).await?;
+    let erased = if letter.stream == CALLS {
+        // The message that brought them goes too.
+        let arrived: Vec<_> = keys
+            .iter()
+            .map(|key| (*key, letter.stream_sequence))
+            .collect();
+        call_erasures::note_late(tx, letter.stream_created_at, &arrived).await?
+    } else {
+        call_erasures::is_erased(tx, &keys).await?
+    };
     if erased.is_empty() {
         return Ok(true);
     }

@@ -34,31 +34,54 @@ pub async fn retain(db: &Db, now: Timestamp) -> anyhow::Result<u64> {
     Ok(asked)
 }
 
-/// Blanks what calls said too long ago; answers how many calls that were. Their messages go with the
-/// erasures that this makes, a batch each.
+/// Blanks what calls said too long ago, also in dead letters; answers how many calls that were. Their
+/// messages go with the erasures that this makes, a batch each. A client that fails holds no other up.
 pub async fn retain_calls(db: &Db, eraser: &Eraser, now: Timestamp) -> anyhow::Result<u64> {
     let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
     let overdue = call_erasures::overdue(&mut tx, now, BATCH).await?;
+    let letters = call_erasures::overdue_letters(&mut tx, now).await?;
     tx.commit().await?;
     let mut blanked = 0;
     for old in overdue {
-        loop {
-            let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
-            let Some((count, work)) = call_erasures::blank(&mut tx, old, CALLS_AT_ONCE).await?
-            else {
-                call_erasures::went_through(&mut tx, old, now).await?;
-                tx.commit().await?;
-                break;
-            };
-            tx.commit().await?;
-            blanked += count as u64;
-            if let Err(error) = eraser.pass_calls(work).await {
-                let (erasure_id, error) = (work.erasure_id, format!("{error:#}"));
-                tracing::warn!(%erasure_id, error, "messages of old calls are left for later");
-            }
+        match retain_calls_of(db, eraser, old, now).await {
+            Ok(count) => blanked += count,
+            Err(error) => kept_for_too_long(old, &error),
+        }
+    }
+    for old in letters {
+        if let Err(error) = eraser.strike_old(old).await {
+            kept_for_too_long(old, &error);
         }
     }
     Ok(blanked)
+}
+
+async fn retain_calls_of(
+    db: &Db,
+    eraser: &Eraser,
+    old: call_erasures::Overdue,
+    now: Timestamp,
+) -> anyhow::Result<u64> {
+    let mut blanked = 0;
+    loop {
+        let mut tx = db.begin(Principal::Worker(WorkerRole::Maintenance)).await?;
+        let Some((count, work)) = call_erasures::blank(&mut tx, old, CALLS_AT_ONCE).await? else {
+            call_erasures::went_through(&mut tx, old, now).await?;
+            tx.commit().await?;
+            return Ok(blanked);
+        };
+        tx.commit().await?;
+        blanked += count as u64;
+        if let Err(error) = eraser.pass_calls(work).await {
+            let (erasure_id, error) = (work.erasure_id, format!("{error:#}"));
+            tracing::warn!(%erasure_id, error, "messages of old calls are left for later");
+        }
+    }
+}
+
+fn kept_for_too_long(old: call_erasures::Overdue, error: &anyhow::Error) {
+    let (client_id, error) = (old.client_id, format!("{error:#}"));
+    tracing::warn!(%client_id, error, "calls are kept for too long");
 }
 
 async fn ask(db: &Db, old: &Overdue) -> anyhow::Result<u64> {

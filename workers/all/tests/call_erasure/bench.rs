@@ -116,6 +116,7 @@ impl Bench {
                 };
                 let record = serde_json::json!({
                     "client_id": call.client, "notes": call.says, "success": true,
+                    "caller_name": call.says, "transcript": call.says,
                     "duration_seconds": 3, "stt_latency_ms": 120,
                 });
                 arrival.line(

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use aftercall::db::Principal;
-use aftercall::db::call_erasures;
+use aftercall::db::call_reads;
 use aftercall::db::erasure_sessions::Step;
 use aftercall::db::provision::Process;
 use aftercall::ids::{CallId, ErasureId, SessionId};
@@ -68,7 +68,7 @@ async fn nothing_is_left_of_a_call_and_everything_of_the_others() {
     let erasure = bench.ask(Some(id)).await;
     let user = Principal::user(bench.seeded.user_id);
     let mut tx = bench.harness.begin(Process::Ingress, user).await;
-    let seen = call_erasures::clients_of(&mut tx, id, None).await.unwrap();
+    let seen = call_reads::keys_of(&mut tx, id, None).await.unwrap();
     assert_eq!(seen, [], "hidden before its rows go");
     drop(tx);
     bench.begin(erasure).await;
@@ -153,6 +153,40 @@ async fn the_session_that_a_call_became_goes_with_it() {
         (ErasureId(row.0), row.1)
     };
     assert_eq!(asked, (erasure, true));
+    bench.harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn the_session_that_a_fold_made_of_a_call_goes_with_it() {
+    let bench = Bench::start().await;
+    let mut admin = bench.harness.admin().await;
+    sqlx::query("update clients set name = 'Bakery', analyze_calls = true")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let id = CallId::generate();
+    bench
+        .publish(&[bench.call(id, CANARY), bench.of_other(OTHER)])
+        .await;
+    bench.fold().await;
+    let seen = bench.places(CANARY).await;
+    for table in ["sessions", "transcripts", "calls"] {
+        assert!(seen.contains(&table.to_owned()), "{seen:?}");
+    }
+    let erasure = bench.ask(Some(id)).await;
+    bench.begin(erasure).await;
+    let session = SessionId::of_call(bench.client, id);
+    bench.eraser.begin(erasure, session).await.unwrap();
+    bench.assert_no_canary().await;
+    bench.settle().await;
+    assert_eq!(bench.step(erasure).await, Step::Done);
+    let left: i64 = sqlx::query_scalar(
+        "select count(*) from sessions where erased_at is null and call_id is not null",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(left, 1, "that of the other client");
     bench.harness.finish_as_it_is().await;
 }
 

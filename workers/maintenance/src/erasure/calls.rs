@@ -1,7 +1,8 @@
 //! A call, or a client with all of its calls: rows and rollups, in steps that each leave both exact.
 
 use aftercall::bus::{DEAD, subjects};
-use aftercall::db::call_erasures::{self, Work};
+use aftercall::db::Tx;
+use aftercall::db::call_erasures::{self, Overdue, Work};
 use aftercall::db::erasure_sessions::{Step, Untouched};
 use aftercall::db::jobs::{self, Messages};
 use aftercall::db::{erasures, outbox, timeline};
@@ -65,6 +66,17 @@ impl Eraser {
         self.advance_calls(&work).await
     }
 
+    /// Takes what came too long ago out of dead letters, and destroys the messages.
+    pub(crate) async fn strike_old(&self, old: Overdue) -> anyhow::Result<()> {
+        let mut tx = self.tx().await?;
+        let work = call_erasures::strike_old(&mut tx, old).await?;
+        // Noted together: whoever goes on after a crash does not look for them again.
+        self.seek_dead_in(&mut tx, &work).await?;
+        tx.commit().await?;
+        self.destroy_frames(&work).await?;
+        self.advance_calls(&work).await
+    }
+
     pub(super) async fn advance_calls(&self, work: &Work) -> anyhow::Result<()> {
         let mut tx = self.tx().await?;
         let next = call_erasures::advance(&mut tx, work).await?;
@@ -113,7 +125,13 @@ impl Eraser {
     /// Finds dead letters that are on their way to the desk, or were.
     async fn seek_dead(&self, work: &Work) -> anyhow::Result<()> {
         let mut tx = self.tx().await?;
-        jobs::hold_messages(&mut tx, Messages::Sought).await?;
+        self.seek_dead_in(&mut tx, work).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn seek_dead_in(&self, tx: &mut Tx, work: &Work) -> anyhow::Result<()> {
+        jobs::hold_messages(tx, Messages::Sought).await?;
         let is_of = |payload: &[u8]| {
             call_erasures::without(payload, |line| call_erasures::is_of(work, line)).lines > 0
         };
@@ -123,8 +141,7 @@ impl Eraser {
             .await?;
         let sequences: Vec<_> = found.iter().map(|message| message.sequence).collect();
         let extent = self.bus.extent(DEAD).await?;
-        call_erasures::find_in(&mut tx, work, DEAD, extent, &sequences).await?;
-        tx.commit().await?;
+        call_erasures::find_in(tx, work, DEAD, extent, &sequences).await?;
         Ok(())
     }
 

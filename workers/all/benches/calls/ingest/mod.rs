@@ -33,13 +33,16 @@ pub async fn run(harness: &Harness, args: &Args) -> anyhow::Result<Vec<Ingest>> 
     let port = free_port();
     let ingress = program(harness, Process::Ingress, port).await;
     let analytics = program(harness, Process::Analytics, free_port()).await;
+    // It trims the stream, which would refuse calls once it is full.
+    let maintenance = program(harness, Process::Maintenance, free_port()).await;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let batches = batches::run(harness, address, &agent, args.duration()).await?;
-    let before = batches.calls;
+    let [awaited, batches] = batches::run(harness, address, &agent, args.duration()).await?;
+    let before = awaited.calls + batches.calls;
     let nats = nats::run(harness, &agent, before, args).await?;
-    ingress.stop().await;
-    analytics.stop().await;
-    Ok(vec![batches, nats])
+    for program in [ingress, analytics, maintenance] {
+        program.stop().await;
+    }
+    Ok(vec![awaited, batches, nats])
 }
 
 /// The time since the last answer at which everything is counted.
