@@ -33,6 +33,7 @@ const STREETS: &[&str] = &[
     "hwy",
     "lane",
     "ln",
+    "loop",
     "mews",
     "park",
     "parkway",
@@ -83,8 +84,8 @@ const LEADING: &[&str] = &[
 ];
 /// How German and Dutch streets end, their number after.
 const ENDINGS: &[&str] = &[
-    "allee", "damm", "gasse", "laan", "platz", "plein", "straat", "strasse", "straße", "ufer",
-    "weg",
+    "allee", "damm", "gasse", "gracht", "laan", "platz", "plein", "straat", "strasse", "straße",
+    "ufer", "weg",
 ];
 const UNITS: &[&str] = &["apartment", "apt", "flat", "room", "suite", "unit"];
 const MAX_NAME_WORDS: usize = 4;
@@ -146,10 +147,17 @@ fn numbered_street(text: &Text<'_>, at: usize) -> Option<usize> {
             continue;
         }
         let word = text.word(index)?;
-        if words > 0 && is_street(text, index, word) {
+        let is_alone = word == "broadway" && text.is_capitalised(index);
+        if is_alone || (words > 0 && is_street(text, index, word)) {
             let is_short = SHORT_STREETS.contains(&word);
             let has_stop = is_short && text.is_mark(index + 1, ".") && text.is_glued(index);
-            return Some(index + usize::from(has_stop));
+            let last = index + usize::from(has_stop);
+            let is_side = text.is_capitalised(last + 1)
+                && matches!(
+                    text.word(last + 1),
+                    Some("east" | "north" | "south" | "west")
+                );
+            return Some(last + usize::from(is_side));
         }
         let is_name = if text.has_capitals {
             text.is_capitalised(index) || matches!(word, "of" | "the" | "de" | "la")
@@ -257,8 +265,13 @@ fn post_box(text: &Text<'_>, at: usize) -> Option<usize> {
 /// `12`, `12a`, `12-14`, `twenty two`: the last token.
 fn house_number(text: &Text<'_>, at: usize) -> Option<usize> {
     let Some(digits) = text.digits(at) else {
-        let group = group_at(text, at).filter(|it| it.digits.len() < 5)?;
-        return Some(group.last);
+        // `one twenty-three Main Street`
+        let mut group = group_at(text, at)?;
+        while let Some(next) = group_at(text, group.last + 1).filter(|_| group.digits.len() < 4) {
+            group.digits.push_str(&next.digits);
+            group.last = next.last;
+        }
+        return (group.digits.len() < 6).then_some(group.last);
     };
     let follows = |index: usize| text.is_glued(index - 1);
     if digits.len() > 5 || (at > 0 && follows(at) && !is_opening(text, at - 1)) {

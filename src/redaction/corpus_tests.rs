@@ -16,10 +16,10 @@ const FLOORS: [(Kind, u32, u32); 8] = [
     (Kind::Email, 100, 95),
     (Kind::Card, 100, 95),
     (Kind::Iban, 100, 95),
-    (Kind::Account, 85, 95),
+    (Kind::Account, 90, 95),
     (Kind::BirthDate, 85, 95),
-    (Kind::Address, 80, 90),
-    (Kind::Name, 90, 95),
+    (Kind::Address, 85, 90),
+    (Kind::Name, 85, 95),
 ];
 
 #[derive(Deserialize)]

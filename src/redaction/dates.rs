@@ -13,6 +13,8 @@ use super::topics::{Topic, Topics};
 /// Words before a date in which a birth is named; fewer where only a year follows.
 const NEAR: usize = 14;
 const NEAR_YEAR: usize = 5;
+/// Words from the beginning of a date to a birth that is named after it.
+const NEAR_AHEAD: usize = 8;
 
 const MONTHS: [&str; 12] = [
     "january",
@@ -68,7 +70,9 @@ pub fn all(text: &Text<'_>) -> HashSet<usize> {
 pub fn find_births(text: &Text<'_>, topics: &Topics, claims: &mut Claims) {
     let mut at = 0;
     while at < text.tokens.len() {
-        if claims.is_taken(at) || !topics.is_near(at, Topic::Birth, NEAR) {
+        let is_named =
+            topics.is_near(at, Topic::Birth, NEAR) || topics.is_ahead(at, Topic::Birth, NEAR_AHEAD);
+        if claims.is_taken(at) || !is_named {
             at += 1;
             continue;
         }
@@ -267,6 +271,8 @@ mod tests {
             let redacted = Redactor::new([]).redact(&format!("I was born on {text}, at home."));
             assert_eq!(redacted, "I was born on [BIRTH_DATE_1], at home.", "{text}");
         }
+        let after = Redactor::new([]).redact("May 3rd, 1984, that's my birthday.");
+        assert_eq!(after, "[BIRTH_DATE_1], that's my birthday.");
         let year = Redactor::new([]).redact("She was born in 1984.");
         assert_eq!(year, "She was born in [BIRTH_DATE_1].");
     }

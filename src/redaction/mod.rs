@@ -81,6 +81,14 @@ impl Redactor {
         self.redact_with_places(text).text
     }
 
+    /// As [`redact`](Self::redact), of a text that does not go on from the last one.
+    pub fn redact_apart(&mut self, text: &str) -> String {
+        let carried = std::mem::take(&mut self.carried);
+        let redacted = self.redact(text);
+        self.carried = carried;
+        redacted
+    }
+
     /// As [`redact`](Self::redact), with the places of what was replaced.
     pub fn redact_with_places(&mut self, source: &str) -> Redacted {
         let text = Text::of(source);
