@@ -19,7 +19,7 @@ use super::extract::{Answer, Id, Params};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
 use super::ranges::{self, Wanted};
-use super::redacted;
+use super::redacted::{self, View};
 use super::sessions;
 use crate::db::Tx;
 use crate::db::recordings::{self, Recording};
@@ -83,7 +83,12 @@ pub async fn list(
     let (limit, after) = (params.limit()?, params.position()?);
     let mut tx = state.db.begin(caller.principal()).await?;
     sessions::read(&mut tx, id).await?;
-    let rows = recordings::page(&mut tx, id, after, limit + 1).await?;
+    let mut rows = recordings::page(&mut tx, id, after, limit + 1).await?;
+    let mut view = View::of(&state, &mut tx, id).await?;
+    for row in &mut rows {
+        // People name files after people.
+        row.file_name = row.file_name.take().map(|name| view.text(name));
+    }
     tx.commit().await?;
     Ok(Json(Page::of(rows, limit, |row: &Recording| row.position)))
 }

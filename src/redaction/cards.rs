@@ -98,7 +98,7 @@ fn is_of_a_network(digits: &str) -> bool {
     match digits.len() {
         14 => matches!(prefix(2), 36 | 38 | 39) || matches!(prefix(3), 300..=305),
         15 => matches!(prefix(2), 34 | 37),
-        16 => matches!(prefix(1), 4 | 5 | 6) || prefix(2) == 35 || matches!(prefix(4), 2200..=2720),
+        16 => matches!(prefix(1), 4..=6) || prefix(2) == 35 || matches!(prefix(4), 2200..=2720),
         17 | 18 => matches!(prefix(2), 50 | 56..=69),
         19 => matches!(prefix(1), 4 | 6) || prefix(2) == 50,
         _ => false,

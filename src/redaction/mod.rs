@@ -11,6 +11,7 @@
 
 mod accounts;
 mod addresses;
+mod births;
 mod cards;
 mod dates;
 mod emails;
@@ -23,6 +24,7 @@ mod postcodes;
 mod remembered;
 mod spans;
 mod spoken_emails;
+mod streets;
 mod tokens;
 mod topics;
 
@@ -133,7 +135,7 @@ impl Redactor {
         cards::find(text, &topics, &mut claims);
         self.remembered.find(text, &mut claims);
         addresses::find(text, &topics, &mut claims);
-        dates::find_births(text, &topics, &mut claims);
+        births::find(text, &topics, &mut claims);
         accounts::find(text, &topics, &mut claims);
         phones::find(text, &topics, &mut claims);
         self.names.find(text, &mut claims);

@@ -125,7 +125,7 @@ fn named_at(text: &Text<'_>, at: usize) -> Option<Topic> {
         "number" if matches!(before, "my" | "his" | "her" | "your" | "their" | "our") => {
             Some(Topic::Phone)
         }
-        "account" | "acct" | "iban" | "routing" => Some(Topic::Account),
+        "account" | "acct" | "bank" | "iban" | "routing" => Some(Topic::Account),
         "sort" if next == "code" => Some(Topic::Account),
         "card" | "visa" | "mastercard" | "amex" | "debit" => Some(Topic::Card),
         "born" | "birthday" | "birthdate" | "birth" | "dob" => Some(Topic::Birth),
