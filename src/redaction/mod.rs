@@ -28,6 +28,7 @@ mod streets;
 mod tokens;
 mod topics;
 
+use std::fmt;
 use std::ops::Range;
 
 use names::Names;
@@ -42,7 +43,7 @@ use topics::{Carried, Topics};
 ///
 /// Deterministic: the same names and the same texts in the same order give the same placeholders. Texts
 /// belong in the order in which they were said, since a question tells what its answer is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Redactor {
     names: Names,
     placeholders: Placeholders,
@@ -64,6 +65,13 @@ pub struct Replaced {
     /// Bytes of the original.
     pub bytes: Range<usize>,
     pub placeholder: String,
+}
+
+impl fmt::Debug for Redactor {
+    /// Nothing of what it holds: that is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
 }
 
 impl Redactor {

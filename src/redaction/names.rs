@@ -24,7 +24,7 @@ const WORDS: &str = "amber april art august autumn baker banks bell best bill bl
 const MAX_WORDS: usize = 12;
 
 /// What is looked for: the declared names, and the parts of them that stand for a person.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Names {
     /// Names and parts as sequences of words, by their first word, the longest first.
     by_first: HashMap<String, Vec<Name>>,
@@ -35,7 +35,7 @@ pub struct Names {
     longest: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Name {
     words: Vec<String>,
     /// The position of the name that it is, or is a part of.

@@ -51,14 +51,14 @@ impl Kind {
 /// A value has one number however it is written: `[PHONE_1]` is how it was written first,
 /// `[PHONE_1_2]` its second writing. So the way back is exact, and a reader still sees that both are
 /// one telephone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Placeholders {
     numbers: HashMap<(Kind, String), Number>,
     last: HashMap<Kind, u32>,
     originals: HashMap<String, String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Number {
     number: u32,
     writings: Vec<String>,

@@ -287,3 +287,30 @@ async fn names_are_declared_with_a_session() {
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
+
+#[tokio::test]
+async fn whoever_called_is_one_of_the_names() {
+    let harness = Harness::start().await;
+    let client = seed::client(&harness).await;
+    let calls = [json!({ "caller_name": "Zed Smith" })];
+    let call = seed::counted_calls(&harness, client, &calls).await[0];
+    let session = SessionId::generate();
+    sqlx::query(
+        "insert into sessions (account_id, id, owner_id, stages, client_id, call_id)
+        values ($1, $2, $3, '{}', $4, $5)",
+    )
+    .bind(client.account_id.0)
+    .bind(session.0)
+    .bind(client.user_id.0)
+    .bind(client.client_id.0)
+    .bind(call.0)
+    .execute(&mut harness.admin().await)
+    .await
+    .expect("a session");
+    let worker = Principal::Worker(WorkerRole::Analysis);
+    let mut tx = harness.begin(Process::Analysis, worker).await;
+    let names = declared_names::of_session(&mut tx, session).await;
+    assert_eq!(names.expect("names"), ["Test", "Zed Smith"]);
+    drop(tx);
+    harness.finish_as_it_is().await;
+}

@@ -21,14 +21,12 @@ use crate::redaction::Redactor;
 use transcript::TurnText;
 
 /// How one caller reads one session.
-#[derive(Debug)]
 pub enum View {
     Original,
     Redacted(Box<Reading>),
 }
 
 /// A session that is read redacted.
-#[derive(Debug)]
 pub struct Reading {
     session_id: SessionId,
     redactor: Redactor,

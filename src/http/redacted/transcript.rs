@@ -4,7 +4,6 @@ use crate::documents::transcript::{Transcript, Turn, Word};
 use crate::redaction::{Redacted, Redactor, Replaced};
 
 /// A turn as it was said, and what was replaced in it.
-#[derive(Debug)]
 pub struct TurnText {
     original: String,
     replaced: Vec<Replaced>,
