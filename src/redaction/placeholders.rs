@@ -61,7 +61,8 @@ pub struct Placeholders {
 #[derive(Clone)]
 struct Number {
     number: u32,
-    writings: Vec<String>,
+    /// Each writing with its position, from 1.
+    writings: HashMap<String, usize>,
 }
 
 impl Placeholders {
@@ -73,14 +74,15 @@ impl Placeholders {
     /// The placeholder of a value as it is written here.
     pub fn of(&mut self, kind: Kind, value: &str, writing: &str) -> String {
         let number = self.number(kind, value);
-        let known = number.writings.iter().position(|known| known == writing);
-        let index = known.unwrap_or_else(|| {
-            number.writings.push(writing.to_owned());
-            number.writings.len() - 1
-        });
+        let next = number.writings.len() + 1;
+        let known = number.writings.get(writing).copied();
+        if known.is_none() {
+            number.writings.insert(writing.to_owned(), next);
+        }
+        let position = known.unwrap_or(next);
         let mut placeholder = format!("[{}_{}", kind.word(), number.number);
-        if index > 0 {
-            let _ = write!(placeholder, "_{}", index + 1);
+        if position > 1 {
+            let _ = write!(placeholder, "_{position}");
         }
         placeholder.push(']');
         if known.is_none() {
@@ -113,7 +115,7 @@ impl Placeholders {
             *last += 1;
             Number {
                 number: *last,
-                writings: Vec::new(),
+                writings: HashMap::new(),
             }
         })
     }
