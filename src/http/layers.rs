@@ -195,6 +195,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             Method::HEAD,
             Method::POST,
             Method::PUT,
+            Method::PATCH,
             Method::DELETE,
         ])
         .allow_headers([
