@@ -10,6 +10,7 @@ mod auth;
 mod env;
 mod ingress;
 mod oidc;
+mod redaction;
 mod servers;
 mod workers;
 
@@ -18,6 +19,7 @@ pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
 pub use oidc::{Issuer, Oidc, is_safe};
+pub use redaction::{RedactPii, Redaction};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Fetch, Maintenance, Storage, Transcription, Worker};
 

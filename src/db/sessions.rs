@@ -20,6 +20,8 @@ pub struct Session {
     pub notes: Option<String>,
     pub metadata: Value,
     pub consent: Option<Consent>,
+    /// Names to redact, beside the customer's and the counsellor's.
+    pub declared_names: Vec<String>,
     pub status: Status,
     pub stages: Stages,
     pub created_at: Timestamp,
@@ -39,6 +41,7 @@ pub struct Draft {
     pub customer_id: Option<CustomerId>,
     /// Whose session it is; the principal's where nobody is named.
     pub counselor_id: Option<UserId>,
+    pub declared_names: Vec<String>,
     pub auto_transcribe: bool,
     pub auto_analyze: bool,
 }
@@ -50,6 +53,7 @@ pub struct Change {
     pub notes: Option<Option<String>>,
     pub metadata: Option<Value>,
     pub customer_id: Option<Option<CustomerId>>,
+    pub declared_names: Option<Vec<String>>,
 }
 
 /// Where a page of a list begins: after this session, newest first.
@@ -68,6 +72,7 @@ struct Row {
     notes: Option<String>,
     metadata: Value,
     consent: Option<Value>,
+    declared_names: Vec<String>,
     status: String,
     stages: Value,
     created_at: jiff_sqlx::Timestamp,
@@ -90,6 +95,7 @@ impl TryFrom<Row> for Session {
             notes: row.notes,
             metadata: row.metadata,
             consent: policies::consent(row.consent)?,
+            declared_names: row.declared_names,
             status: row
                 .status
                 .parse()
@@ -111,9 +117,9 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
     let row = sqlx::query!(
         r#"insert into sessions
             (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze,
-            customer_id)
+            customer_id, declared_names)
         values (app_account(), $1, coalesce($8, app_user()), $2, $3, coalesce($4, '{}'::jsonb), $5, $6,
-            $7, $9)
+            $7, $9, $10)
         returning account_id as "account_id: AccountId""#,
         id.0,
         draft.title,
@@ -124,6 +130,7 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
         draft.auto_analyze,
         draft.counselor_id.map(|id| id.0),
         draft.customer_id.map(|id| id.0),
+        &draft.declared_names,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -135,7 +142,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
             owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
-            metadata, consent, status, stages,
+            metadata, consent, declared_names, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -156,7 +163,7 @@ macro_rules! page_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
-                title, notes, metadata as "metadata!", consent,
+                title, notes, metadata as "metadata!", consent, declared_names as "declared_names!",
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
@@ -223,6 +230,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
             notes = case when $4 then $5 else notes end,
             metadata = coalesce($6, metadata),
             customer_id = case when $7 then $8 else customer_id end,
+            declared_names = coalesce($9, declared_names),
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -233,6 +241,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
         change.metadata,
         change.customer_id.is_some(),
         change.customer_id.flatten().map(|id| id.0),
+        change.declared_names.as_deref(),
     )
     .execute(&mut **tx)
     .await

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::consent::ConsentGiven;
-use super::fields::present;
+use super::fields::{MAX_NAME_CHARS, present};
 use super::problem::{ApiError, FieldError};
 use crate::db::sessions::{Change, Draft};
 use crate::ids::{CustomerId, UserId};
@@ -13,6 +13,7 @@ use crate::session::Status;
 
 const MAX_TITLE_CHARS: usize = 500;
 const MAX_NOTES_CHARS: usize = 50_000;
+const MAX_DECLARED_NAMES: usize = 50;
 
 /// What a session is created with; everything may be left out.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -30,6 +31,9 @@ pub struct NewSession {
     /// Analyse transcripts without being asked; true where it is left out.
     pub auto_analyze: Option<bool>,
     pub consent: Option<ConsentGiven>,
+    /// Names to redact, beside the customer's and the counsellor's: at most 50.
+    #[serde(default)]
+    pub declared_names: Vec<String>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -50,6 +54,8 @@ pub struct SessionChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<ConsentGiven>)]
     pub consent: Option<Option<ConsentGiven>>,
+    /// Replaces all of them.
+    pub declared_names: Option<Vec<String>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }
@@ -64,6 +70,7 @@ impl NewSession {
             self.metadata.as_ref(),
             &mut errors,
         );
+        check_names(&self.declared_names, &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
@@ -73,6 +80,7 @@ impl NewSession {
             metadata: self.metadata,
             customer_id: self.customer_id,
             counselor_id: self.counselor_id,
+            declared_names: self.declared_names,
             auto_transcribe: self.auto_transcribe.unwrap_or(true),
             auto_analyze: self.auto_analyze.unwrap_or(true),
         })
@@ -86,6 +94,10 @@ impl SessionChange {
         let title = self.title.as_ref().and_then(Option::as_deref);
         let notes = self.notes.as_ref().and_then(Option::as_deref);
         check_texts(title, notes, self.metadata.as_ref(), &mut errors);
+        check_names(
+            self.declared_names.as_deref().unwrap_or_default(),
+            &mut errors,
+        );
         let sign_off = self.status.as_deref().map(str::parse::<Status>);
         if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
             errors.push(FieldError::of("status", "can only be set to completed"));
@@ -98,6 +110,7 @@ impl SessionChange {
             notes: self.notes,
             metadata: self.metadata,
             customer_id: self.customer_id,
+            declared_names: self.declared_names,
         };
         Ok((change, sign_off.is_some()))
     }
@@ -122,5 +135,21 @@ fn check_texts(
     }
     if metadata.is_some_and(|value| !value.is_object()) {
         errors.push(FieldError::of("metadata", "must be an object"));
+    }
+}
+
+fn check_names(names: &[String], errors: &mut Vec<FieldError>) {
+    if names.len() > MAX_DECLARED_NAMES {
+        let message = format!("must have at most {MAX_DECLARED_NAMES} names");
+        errors.push(FieldError::of("declared_names", message));
+    }
+    for (position, name) in names.iter().take(MAX_DECLARED_NAMES).enumerate() {
+        let is_name = name.chars().any(char::is_alphabetic) && !name.contains('\0');
+        if !is_name || name.chars().count() > MAX_NAME_CHARS {
+            errors.push(FieldError::of(
+                format!("declared_names.{position}"),
+                format!("must be a name of at most {MAX_NAME_CHARS} characters"),
+            ));
+        }
     }
 }

@@ -298,6 +298,7 @@ fn changed(change: &Change) -> Vec<&'static str> {
         ("notes", change.notes.is_some()),
         ("metadata", change.metadata.is_some()),
         ("customer_id", change.customer_id.is_some()),
+        ("declared_names", change.declared_names.is_some()),
     ])
 }
 

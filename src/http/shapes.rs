@@ -28,6 +28,8 @@ pub struct SessionShape {
     pub metadata: Value,
     /// What the person in the session agreed to; null where nobody has noted it.
     pub consent: Option<Consent>,
+    /// Names to redact, beside the customer's and the counsellor's.
+    pub declared_names: Vec<String>,
     pub stages: Stages,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -49,6 +51,7 @@ impl From<Session> for SessionShape {
             counselor_id: session.owner_id,
             metadata: session.metadata,
             consent: session.consent,
+            declared_names: session.declared_names,
             stages: session.stages,
             created_at: session.created_at,
             updated_at: session.updated_at,
