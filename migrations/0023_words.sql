@@ -146,7 +146,7 @@ begin
     return query
         select f.account_id, f.session_id, f.generation, f.index, f.rank
         from (
-            select w.account_id, w.session_id, w.generation, w.index, ts_rank(w.words, q.query, 1) as rank
+            select w.account_id, w.session_id, w.generation, w.index, ts_rank(w.words, q.query) as rank
             from turn_words w
             join unnest(configs, queries) q (config, query) on q.config = w.config
             join sessions s on s.account_id = w.account_id and s.id = w.session_id

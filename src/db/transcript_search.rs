@@ -85,19 +85,18 @@ pub async fn find(
         .collect()
 }
 
-/// The texts, each under its configuration, with [`MARKS`] around the words of a search; `None` for one
-/// that does not answer it: the index keeps hashes of words, and a text may have been redacted since.
+/// The text of each with [`MARKS`] around the words of a search; `None` where it does not answer it: the
+/// index keeps hashes of words, and text may have been redacted since.
 pub async fn mark(
     tx: &mut Tx,
     query: &str,
-    texts: &[(&str, &str)],
+    found: &[Found],
 ) -> Result<Vec<Option<String>>, sqlx::Error> {
-    let configs: Vec<String> = texts
+    let configs: Vec<_> = found.iter().map(|found| found.config.clone()).collect();
+    let texts: Vec<_> = found
         .iter()
-        .map(|(config, _)| (*config).to_owned())
+        .map(|found| found.turn.text.replace(MARKS, ""))
         .collect();
-    let without_marks = |(_, text): &(&str, &str)| text.replace(MARKS, "");
-    let texts: Vec<String> = texts.iter().map(without_marks).collect();
     let options = format!(
         "HighlightAll=true, StartSel={}, StopSel={}",
         MARKS[0], MARKS[1]

@@ -16,6 +16,7 @@ use super::extract::{Body, Id, IdempotencyKey, Trace};
 use super::fields::Checks;
 use super::idempotent::{self, Begun};
 use super::problem::{ApiError, Problem};
+use super::redacted::View;
 use super::sessions;
 use crate::db::timeline::LockedSession;
 use crate::db::{Tx, transcriptions, transcripts};
@@ -70,6 +71,7 @@ pub struct Corrected {
     request_body = TranscriptChange,
     responses(
         (status = 200, body = Corrected),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
@@ -90,6 +92,12 @@ pub async fn correct(
         Begun::First(claim) => claim,
         Begun::Again(answer) => return Ok(answer),
     };
+    if View::of(&state, &mut tx, id).await?.is_redacted() {
+        return Err(ApiError::Forbidden {
+            code: "redacted",
+            detail: "whoever does not read what was said cannot correct it".to_owned(),
+        });
+    }
     let base = newest(&mut tx, id, read).await?;
     let corrected = write(&mut tx, &caller, &locked, base, &edits).await?;
     let mut facts = Vec::new();

@@ -14,14 +14,17 @@ use super::caller::Caller;
 use super::extract::{Answer, Params};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
-use crate::db::Tx;
-use crate::db::transcript_search::{self, Found, MARKS};
+use super::redacted::View;
+use crate::db::transcript_search::{self, Found, MARKS, Position};
+use crate::db::{Tx, transcripts};
 use crate::ids::{RecordingId, SessionId};
 
 const MAX_QUERY_CHARS: usize = 200;
 /// Of what stands before the first word that was found.
 const LEAD_CHARS: usize = 120;
 const EXCERPT_CHARS: usize = 400;
+/// How often a page looks further where what it found may not be shown.
+const ROUNDS: usize = 10;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -72,8 +75,7 @@ pub struct Piece {
 /// Search what was said.
 ///
 /// Looks into the newest transcript of every session that the caller sees, turn by turn, in the
-/// language of each transcript; the best come first. A page may hold fewer entries than its limit while
-/// `next_cursor` leads on. Each session that is shown stands in the audit log.
+/// language of each transcript; the best come first. Each session that is shown stands in the audit log.
 #[utoipa::path(get, path = "/transcripts/search", tag = "sessions", security(("bearer" = [])),
     params(SearchParams),
     responses(
@@ -95,14 +97,13 @@ pub async fn search(
     if !transcript_search::has_words(&mut tx, query).await? {
         return Err(ApiError::invalid("q", "must have a word to look for"));
     }
-    let mut found = transcript_search::find(&mut tx, query, after, limit + 1).await?;
-    let wanted = usize::try_from(limit).unwrap_or_default();
-    let more = found.len() > wanted;
-    found.truncate(wanted);
-    let until = found.last().filter(|_| more).map(|last| last.position);
-    let hits = excerpts(&mut tx, query, found, &caller).await?;
+    let (shown, until) = readable(&state, &mut tx, query, after, limit).await?;
+    note_read(&mut tx, &caller, &shown).await?;
     tx.commit().await?;
-    Ok(Json(Page::ending_at(hits, until)))
+    let hits = shown
+        .into_iter()
+        .map(|(found, marked)| Hit::of(found, &marked));
+    Ok(Json(Page::ending_at(hits.collect(), until)))
 }
 
 /// The text to look for.
@@ -118,40 +119,87 @@ fn checked(query: &str) -> Result<&str, ApiError> {
     Ok(query)
 }
 
-/// What the caller reads of what was found, noted in the audit log.
-async fn excerpts(
+/// Turns that answer the search as the caller reads them, with marks, and where to go on.
+///
+/// What answers it only by text that is redacted is passed over without a trace, so that nobody learns
+/// by searching what they may not read.
+async fn readable(
+    state: &AppState,
     tx: &mut Tx,
     query: &str,
-    found: Vec<Found>,
-    caller: &Caller,
-) -> Result<Vec<Hit>, ApiError> {
-    let texts: Vec<_> = found
+    mut after: Option<Position>,
+    limit: i64,
+) -> Result<(Vec<(Found, String)>, Option<Position>), ApiError> {
+    let wanted = usize::try_from(limit).unwrap_or_default();
+    let mut shown = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut found = transcript_search::find(tx, query, after, limit + 1).await?;
+        let is_last = found.len() <= wanted;
+        after = found.last().map(|found| found.position).or(after);
+        redact(state, tx, &mut found).await?;
+        let marked = transcript_search::mark(tx, query, &found).await?;
+        let marked = found.into_iter().zip(marked);
+        shown.extend(marked.filter_map(|(found, marked)| Some((found, marked?))));
+        if shown.len() > wanted {
+            shown.truncate(wanted);
+            let until = shown.last().map(|(found, _)| found.position);
+            return Ok((shown, until));
+        }
+        if is_last {
+            return Ok((shown, None));
+        }
+    }
+    Ok((shown, after))
+}
+
+/// Turns as the caller may read them.
+async fn redact(state: &AppState, tx: &mut Tx, found: &mut [Found]) -> Result<(), ApiError> {
+    let sessions: BTreeMap<_, _> = found
         .iter()
-        .map(|found| (found.config.as_str(), found.turn.text.as_str()))
+        .map(|found| (found.position.session_id, found.generation))
         .collect();
-    let marked = transcript_search::mark(tx, query, &texts).await?;
-    let mut shown: BTreeMap<_, u32> = BTreeMap::new();
-    let mut hits = Vec::with_capacity(found.len());
-    for (found, marked) in found.into_iter().zip(marked) {
-        let Some(marked) = marked else {
+    for (id, generation) in sessions {
+        let mut view = View::of(state, tx, id).await?;
+        if !view.is_redacted() {
             continue;
-        };
+        }
+        // All of it: placeholders are numbered from the beginning.
+        let transcript = transcripts::get(tx, id, Some(generation)).await?;
+        let transcript = transcript.map(|transcript| view.transcript(transcript));
+        let turns = transcript
+            .map(|transcript| transcript.turns)
+            .unwrap_or_default();
+        for found in found
+            .iter_mut()
+            .filter(|found| found.position.session_id == id)
+        {
+            match turns.iter().find(|turn| turn.index == found.turn.index) {
+                Some(turn) => found.turn.clone_from(turn),
+                // Erased since it was found.
+                None => found.turn.text.clear(),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes each session of which something is shown.
+async fn note_read(
+    tx: &mut Tx,
+    caller: &Caller,
+    shown: &[(Found, String)],
+) -> Result<(), ApiError> {
+    let mut sessions: BTreeMap<_, u32> = BTreeMap::new();
+    for (found, _) in shown {
         let session = (found.position.session_id, found.account_id);
-        *shown.entry(session).or_default() += 1;
-        hits.push(Hit::of(found, &marked));
+        *sessions.entry(session).or_default() += 1;
     }
-    for ((session_id, account_id), turns) in shown {
+    for ((session_id, account_id), turns) in sessions {
         let object = Object::session(account_id, session_id);
-        note(
-            tx,
-            caller,
-            "transcript.searched",
-            object,
-            json!({ "turns": turns }),
-        )
-        .await?;
+        let details = json!({ "turns": turns });
+        note(tx, caller, "transcript.searched", object, details).await?;
     }
-    Ok(hits)
+    Ok(())
 }
 
 impl Hit {

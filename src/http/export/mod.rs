@@ -27,6 +27,7 @@ use super::caller::Caller;
 use super::extract::{Id, Params};
 use super::negotiate::preferred;
 use super::problem::{ApiError, Problem};
+use super::redacted::View;
 use super::shapes::SessionDetail;
 use super::{session_people, sessions};
 use crate::db::sessions::Session;
@@ -79,7 +80,7 @@ pub async fn export(
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = sessions::read(&mut tx, id).await?;
     let object = Object::session(session.account_id, id);
-    let export = gather(&mut tx, session).await?;
+    let export = gather(&state, &mut tx, session).await?;
     let details = json!({
         "transcript_generation": export.transcript.as_ref().map(|transcript| transcript.generation),
         "analysis_generation": export.lineage.analysis.as_ref().map(|analysis| analysis.generation),
@@ -90,11 +91,16 @@ pub async fn export(
 }
 
 /// What is exported, as the caller may read it.
-async fn gather(tx: &mut Tx, session: Session) -> Result<Export, ApiError> {
+async fn gather(state: &AppState, tx: &mut Tx, session: Session) -> Result<Export, ApiError> {
     let id = session.id;
     let recordings = recordings::of_session(tx, id).await?;
+    let mut view = View::of(state, tx, id).await?;
     let transcript = transcripts::get(tx, id, None).await?;
-    let analysis = analyses::newest_finished(tx, id).await?;
+    let transcript = transcript.map(|transcript| view.transcript(transcript));
+    let analysis = match analyses::newest_finished(tx, id).await? {
+        Some((generation, document)) => Some((generation, view.analysis(tx, document).await?)),
+        None => None,
+    };
     let (customer, counselor) = session_people::of(tx, &session).await?;
     let parts = Parts {
         session: SessionDetail {
