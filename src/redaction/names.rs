@@ -38,6 +38,9 @@ pub struct Names {
     by_first: HashMap<String, Vec<Name>>,
     /// Every word of a name, in which a doubtful neighbour finds its proof.
     words: HashSet<String>,
+    /// First letters of the words, and bytes of the longest.
+    initials: HashSet<char>,
+    longest: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -110,7 +113,11 @@ impl Names {
         if candidates.iter().any(|name| name.words == words) {
             return;
         }
-        self.words.extend(words.iter().cloned());
+        for word in &words {
+            self.initials.extend(word.chars().next());
+            self.longest = self.longest.max(word.len());
+            self.words.insert(word.clone());
+        }
         candidates.push(Name {
             is_doubtful: words.len() == 1 && WORDS.contains(&first.as_str()),
             words,
@@ -152,13 +159,18 @@ impl Names {
             text.word(index)
                 .is_some_and(|word| word.chars().count() == 1)
         };
-        if !is_letter(first) {
+        let initial = text.word(first)?.chars().next()?;
+        if !is_letter(first) || !self.initials.contains(&initial) {
             return None;
         }
-        let (mut spelled, mut last, mut at) = (String::new(), first, first);
-        while is_letter(at) && spelled.len() < 64 {
+        let (mut spelled, mut found, mut at) = (String::new(), None, first);
+        while is_letter(at) && spelled.len() < self.longest {
             spelled.push_str(text.word(at)?);
-            last = at;
+            let names = self.by_first.get(&spelled);
+            if let Some(name) = names.and_then(|names| names.iter().find(|it| it.words.len() == 1))
+            {
+                found = Some((at, name.person.clone()));
+            }
             at += 1;
             if text
                 .get(at)
@@ -167,9 +179,7 @@ impl Names {
                 at += 1;
             }
         }
-        let name = self.by_first.get(&spelled)?;
-        let whole = name.iter().find(|name| name.words.len() == 1)?;
-        Some((last, whole.person.clone()))
+        found
     }
 }
 
