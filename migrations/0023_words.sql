@@ -118,13 +118,20 @@ create trigger transcripts_index_turns after insert on transcripts
 create function find_turns(
     given text, after_rank real, after_session uuid, after_index integer, wanted bigint
 ) returns table (account_id uuid, session_id uuid, generation integer, index integer, rank real)
-    language plpgsql stable security definer set search_path = pg_catalog, public
+    language plpgsql stable security definer
+    -- A plan for all searches would guess how often their words are said, and read every row.
+    set search_path = pg_catalog, public set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
     configs text[];
     queries tsquery[];
     found_by tsquery;
+    -- Read once, so that the plan knows them.
+    everywhere constant boolean := app_everywhere();
+    oversees constant boolean := app_oversees();
+    accounts constant uuid[] := app_accounts();
+    person constant uuid := app_user();
 begin
     -- The same search means other words in each language.
     select array_agg(c.name), array_agg(c.query) into configs, queries
@@ -139,9 +146,9 @@ begin
     if found_by is null or app_client() is not null then
         return;
     end if;
-    if not app_everywhere() then
+    if not everywhere then
         found_by := found_by && (
-            select string_agg('''' || a::text || '''', ' | ') from unnest(app_accounts()) a)::tsquery;
+            select string_agg('''' || a::text || '''', ' | ') from unnest(accounts) a)::tsquery;
     end if;
     return query
         select f.account_id, f.session_id, f.generation, f.index, f.rank
@@ -152,8 +159,8 @@ begin
             join sessions s on s.account_id = w.account_id and s.id = w.session_id
             where w.words @@ found_by and w.words @@ q.query
                 and s.erased_at is null
-                and (app_everywhere() or w.account_id = any (app_accounts()))
-                and (app_oversees() or s.owner_id = app_user())
+                and (everywhere or w.account_id = any (accounts))
+                and (oversees or s.owner_id = person)
         ) f
         where after_rank is null or f.rank < after_rank
             or f.rank = after_rank and (f.session_id < after_session

@@ -145,7 +145,7 @@ async fn write(
     edits: &Edits,
 ) -> Result<Corrected, ApiError> {
     let mut turns = base.turns.clone();
-    let changes = edits.apply(&mut turns).map_err(refused)?;
+    let changes = edits.apply(&mut turns).map_err(|error| refused(&error))?;
     let mut corrected = Corrected::of(session.session_id, base.generation, &changes);
     if changes.is_empty() {
         return Ok(corrected);
@@ -210,7 +210,7 @@ impl Corrected {
     }
 }
 
-fn refused(error: EditError) -> ApiError {
+fn refused(error: &EditError) -> ApiError {
     let field = match error {
         EditError::NoTurn(_) => "turns",
         EditError::NoSpeaker(_) | EditError::SameName(_) | EditError::Everybody(_) => "speakers",

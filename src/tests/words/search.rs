@@ -194,7 +194,10 @@ async fn only_what_one_sees_is_found_and_reading_it_is_noted() {
     assert_eq!(entry["details"], json!({ "turns": 2 }));
     assert_eq!(entry["actor"]["id"], json!(max.user_id));
     let counted = log["items"].as_array().expect("items").len();
-    assert_eq!(counted, 5, "of Ada, of Max twice, and two pages of an admin");
+    assert_eq!(
+        counted, 5,
+        "of Ada, of Max twice, and two pages of an admin"
+    );
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
