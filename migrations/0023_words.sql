@@ -110,13 +110,15 @@ end $$;
 create trigger transcripts_index_turns after insert on transcripts
     referencing new table as added for each statement execute function index_turns();
 
--- The turns that a search finds among what the principal sees, best first, after a place in that order.
+-- The turns that a search finds among what the principal sees, best first, after a place in that order;
+-- with `originals` only of sessions that they read as it was said (0024): whoever reads placeholders
+-- could search for what stands behind them, and learn it from what is found, in which order, or not.
 --
 -- Not a view, and not the policy's alone: row-level security lets no index answer `@@`, which may tell
 -- what it sees by an error, so a search under it reads every row. Here the index answers, what stands in
 -- `where` says what the policy sessions_visible says, and whoever asks reads the text under that policy.
 create function find_turns(
-    given text, after_rank real, after_session uuid, after_index integer, wanted bigint
+    given text, originals boolean, after_rank real, after_session uuid, after_index integer, wanted bigint
 ) returns table (account_id uuid, session_id uuid, generation integer, index integer, rank real)
     language plpgsql stable security definer
     -- A plan for all searches would guess how often their words are said, and read every row.
@@ -161,6 +163,7 @@ begin
                 and s.erased_at is null
                 and (everywhere or w.account_id = any (accounts))
                 and (oversees or s.owner_id = person)
+                and (not originals or app_reads_originals(s.owner_id))
         ) f
         where after_rank is null or f.rank < after_rank
             or f.rank = after_rank and (f.session_id < after_session

@@ -44,10 +44,12 @@ pub async fn has_words(tx: &mut Tx, query: &str) -> Result<bool, sqlx::Error> {
     .await
 }
 
-/// The turns that the principal sees and that answer a search, behind `after`.
+/// The turns that the principal sees and that answer a search, behind `after`; with `originals` only of
+/// sessions that they read as it was said.
 pub async fn find(
     tx: &mut Tx,
     query: &str,
+    originals: bool,
     after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<Found>, sqlx::Error> {
@@ -55,11 +57,12 @@ pub async fn find(
         r#"select f.account_id as "account_id!: AccountId", f.session_id as "session_id!: SessionId",
             f.generation as "generation!", f.index as "index!", f.rank as "rank!", t.language,
             search_config(t.language) as "config!", t.turns -> f.index as "turn!"
-        from find_turns($1, $2, $3, $4, $5) f
+        from find_turns($1, $2, $3, $4, $5, $6) f
         join transcripts t on t.account_id = f.account_id and t.session_id = f.session_id
             and t.generation = f.generation
         order by f.rank desc, f.session_id desc, f.index"#,
         query,
+        originals,
         after.map(|after| after.rank),
         after.map(|after| after.session_id.0),
         after.map(|after| after.index),
@@ -86,7 +89,7 @@ pub async fn find(
 }
 
 /// The text of each with [`MARKS`] around the words of a search; `None` where it does not answer it: the
-/// index keeps hashes of words, and text may have been redacted since.
+/// index keeps hashes of words, and other words may have the same.
 pub async fn mark(
     tx: &mut Tx,
     query: &str,

@@ -94,8 +94,9 @@ pub async fn correct(
     };
     if View::of(&state, &mut tx, id).await?.is_redacted() {
         return Err(ApiError::Forbidden {
-            code: "redacted",
-            detail: "whoever does not read what was said cannot correct it".to_owned(),
+            code: "original_only",
+            detail: "personal data is redacted for you, and what was said cannot be corrected without it"
+                .to_owned(),
         });
     }
     let base = newest(&mut tx, id, read).await?;

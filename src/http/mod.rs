@@ -44,7 +44,7 @@ mod policies;
 pub mod problem;
 mod ranges;
 mod recordings;
-pub(crate) mod redacted;
+mod redacted;
 mod remembered;
 mod retry;
 mod scopes;

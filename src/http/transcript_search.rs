@@ -14,17 +14,15 @@ use super::caller::Caller;
 use super::extract::{Answer, Params};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
-use super::redacted::View;
-use crate::db::transcript_search::{self, Found, MARKS, Position};
-use crate::db::{Tx, transcripts};
+use crate::config::RedactPii;
+use crate::db::Tx;
+use crate::db::transcript_search::{self, Found, MARKS};
 use crate::ids::{RecordingId, SessionId};
 
 const MAX_QUERY_CHARS: usize = 200;
 /// Of what stands before the first word that was found.
 const LEAD_CHARS: usize = 120;
 const EXCERPT_CHARS: usize = 400;
-/// How often a page looks further where what it found may not be shown.
-const ROUNDS: usize = 10;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -76,6 +74,7 @@ pub struct Piece {
 ///
 /// Looks into the newest transcript of every session that the caller sees, turn by turn, in the
 /// language of each transcript; the best come first. Each session that is shown stands in the audit log.
+/// What the caller reads only redacted (`REDACT_PII=always`) is not found.
 #[utoipa::path(get, path = "/transcripts/search", tag = "sessions", security(("bearer" = [])),
     params(SearchParams),
     responses(
@@ -97,7 +96,17 @@ pub async fn search(
     if !transcript_search::has_words(&mut tx, query).await? {
         return Err(ApiError::invalid("q", "must have a word to look for"));
     }
-    let (shown, until) = readable(&state, &mut tx, query, after, limit).await?;
+    let originals = state.config.redaction.redact_pii == RedactPii::Always;
+    let mut found = transcript_search::find(&mut tx, query, originals, after, limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or_default();
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let until = found.last().filter(|_| more).map(|last| last.position);
+    let marked = transcript_search::mark(&mut tx, query, &found).await?;
+    let marked = found.into_iter().zip(marked);
+    let shown: Vec<_> = marked
+        .filter_map(|(found, marked)| Some((found, marked?)))
+        .collect();
     note_read(&mut tx, &caller, &shown).await?;
     tx.commit().await?;
     let hits = shown
@@ -117,70 +126,6 @@ fn checked(query: &str) -> Result<&str, ApiError> {
         return Err(ApiError::invalid("q", "must not contain U+0000"));
     }
     Ok(query)
-}
-
-/// Turns that answer the search as the caller reads them, with marks, and where to go on.
-///
-/// What answers it only by text that is redacted is passed over without a trace, so that nobody learns
-/// by searching what they may not read.
-async fn readable(
-    state: &AppState,
-    tx: &mut Tx,
-    query: &str,
-    mut after: Option<Position>,
-    limit: i64,
-) -> Result<(Vec<(Found, String)>, Option<Position>), ApiError> {
-    let wanted = usize::try_from(limit).unwrap_or_default();
-    let mut shown = Vec::new();
-    for _ in 0..ROUNDS {
-        let mut found = transcript_search::find(tx, query, after, limit + 1).await?;
-        let is_last = found.len() <= wanted;
-        after = found.last().map(|found| found.position).or(after);
-        redact(state, tx, &mut found).await?;
-        let marked = transcript_search::mark(tx, query, &found).await?;
-        let marked = found.into_iter().zip(marked);
-        shown.extend(marked.filter_map(|(found, marked)| Some((found, marked?))));
-        if shown.len() > wanted {
-            shown.truncate(wanted);
-            let until = shown.last().map(|(found, _)| found.position);
-            return Ok((shown, until));
-        }
-        if is_last {
-            return Ok((shown, None));
-        }
-    }
-    Ok((shown, after))
-}
-
-/// Turns as the caller may read them.
-async fn redact(state: &AppState, tx: &mut Tx, found: &mut [Found]) -> Result<(), ApiError> {
-    let sessions: BTreeMap<_, _> = found
-        .iter()
-        .map(|found| (found.position.session_id, found.generation))
-        .collect();
-    for (id, generation) in sessions {
-        let mut view = View::of(state, tx, id).await?;
-        if !view.is_redacted() {
-            continue;
-        }
-        // All of it: placeholders are numbered from the beginning.
-        let transcript = transcripts::get(tx, id, Some(generation)).await?;
-        let transcript = transcript.map(|transcript| view.transcript(transcript));
-        let turns = transcript
-            .map(|transcript| transcript.turns)
-            .unwrap_or_default();
-        for found in found
-            .iter_mut()
-            .filter(|found| found.position.session_id == id)
-        {
-            match turns.iter().find(|turn| turn.index == found.turn.index) {
-                Some(turn) => found.turn.clone_from(turn),
-                // Erased since it was found.
-                None => found.turn.text.clear(),
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Notes each session of which something is shown.

@@ -11,7 +11,7 @@ use super::spans::Claims;
 use super::tokens::Text;
 use super::topics::{Topic, Topics};
 
-const DIGITS: RangeInclusive<usize> = 12..=19;
+const DIGITS: RangeInclusive<usize> = 13..=19;
 /// Words before a number in which a card is named.
 const NEAR: usize = 12;
 /// Digits of an expiry date and a security code: `12 27 123`, `12 2027 1234` is longer.
@@ -27,7 +27,7 @@ struct Candidate {
 pub fn find(text: &Text<'_>, topics: &Topics, claims: &mut Claims) {
     for run in runs(text, |token| claims.is_taken(token)) {
         let mut candidates = candidates(text, topics, &run);
-        candidates.sort_by_key(|it| (Reverse(it.rank), it.first));
+        candidates.sort_by_key(|it| (Reverse(it.rank), it.first, Reverse(it.last)));
         for Candidate { first, last, .. } in candidates {
             let value = run.digits(first..last + 1);
             let last = with_rest(&run, last);
@@ -61,18 +61,18 @@ fn candidates(text: &Text<'_>, topics: &Topics, run: &Run) -> Vec<Candidate> {
             if digits.len() < *DIGITS.start() || (is_dictated && !is_whole) {
                 continue;
             }
-            let rank = match (passes_luhn(&digits), is_about) {
-                (true, true) => 6,
-                (true, false) if is_of_a_network(&digits) => 4,
-                // A digit was misheard.
-                (false, true) if is_whole && digits.len() > 12 => 1,
+            let is_networks = is_of_a_network(&digits);
+            let is_checked = passes_luhn(&digits);
+            let rank = match (is_about, is_checked, is_networks) {
+                // Where a card is named, a digit may have been misheard.
+                (true, _, true) if is_whole => 5,
+                (true, true, true) => 4,
+                (false, true, true) => 2 + u8::from(is_whole),
+                (true, true, false) => 1,
+                (true, false, false) if is_whole => 0,
                 _ => continue,
             };
-            found.push(Candidate {
-                first,
-                last,
-                rank: rank + u8::from(is_whole),
-            });
+            found.push(Candidate { first, last, rank });
         }
     }
     found
@@ -98,7 +98,7 @@ fn is_of_a_network(digits: &str) -> bool {
     match digits.len() {
         14 => matches!(prefix(2), 36 | 38 | 39) || matches!(prefix(3), 300..=305),
         15 => matches!(prefix(2), 34 | 37),
-        16 => matches!(prefix(1), 4 | 5 | 6) || prefix(2) == 35 || matches!(prefix(4), 2200..=2720),
+        16 => matches!(prefix(1), 4..=6) || prefix(2) == 35 || matches!(prefix(4), 2200..=2720),
         17 | 18 => matches!(prefix(2), 50 | 56..=69),
         19 => matches!(prefix(1), 4 | 6) || prefix(2) == 50,
         _ => false,

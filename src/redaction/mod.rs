@@ -11,6 +11,7 @@
 
 mod accounts;
 mod addresses;
+mod births;
 mod cards;
 mod dates;
 mod emails;
@@ -23,9 +24,11 @@ mod postcodes;
 mod remembered;
 mod spans;
 mod spoken_emails;
+mod streets;
 mod tokens;
 mod topics;
 
+use std::fmt;
 use std::ops::Range;
 
 use names::Names;
@@ -40,7 +43,7 @@ use topics::{Carried, Topics};
 ///
 /// Deterministic: the same names and the same texts in the same order give the same placeholders. Texts
 /// belong in the order in which they were said, since a question tells what its answer is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Redactor {
     names: Names,
     placeholders: Placeholders,
@@ -64,6 +67,13 @@ pub struct Replaced {
     pub placeholder: String,
 }
 
+impl fmt::Debug for Redactor {
+    /// Nothing of what it holds: that is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
+}
+
 impl Redactor {
     /// With the names that the session declares, in their order.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -79,6 +89,14 @@ impl Redactor {
     /// The text with a placeholder for each piece of personal data.
     pub fn redact(&mut self, text: &str) -> String {
         self.redact_with_places(text).text
+    }
+
+    /// As [`redact`](Self::redact), of a text that does not go on from the last one.
+    pub fn redact_apart(&mut self, text: &str) -> String {
+        let carried = std::mem::take(&mut self.carried);
+        let redacted = self.redact(text);
+        self.carried = carried;
+        redacted
     }
 
     /// As [`redact`](Self::redact), with the places of what was replaced.
@@ -125,7 +143,7 @@ impl Redactor {
         cards::find(text, &topics, &mut claims);
         self.remembered.find(text, &mut claims);
         addresses::find(text, &topics, &mut claims);
-        dates::find_births(text, &topics, &mut claims);
+        births::find(text, &topics, &mut claims);
         accounts::find(text, &topics, &mut claims);
         phones::find(text, &topics, &mut claims);
         self.names.find(text, &mut claims);

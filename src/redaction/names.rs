@@ -7,32 +7,24 @@ use super::spans::Claims;
 use super::tokens::{Sort, Text};
 
 /// Parts of names that are no name by themselves.
-const PARTICLES: &[&str] = &[
-    "al", "and", "bin", "da", "das", "de", "del", "den", "der", "di", "do", "dos", "dr", "du",
-    "el", "ibn", "jr", "la", "las", "le", "los", "mr", "mrs", "ms", "of", "phd", "prof", "sir",
-    "sr", "st", "ten", "ter", "the", "van", "von", "y", "zu",
-];
+const PARTICLES: &str = "al and bin da das de del den der di do dos dr du el ibn jr la las le los mr mrs ms of \
+    phd prof sir sr st ten ter the van von y zu";
 
 /// Parts of names that are also English words: they count with a capital, and where a sentence begins
 /// only beside another part of a name.
-const WORDS: &[&str] = &[
-    "amber", "april", "art", "august", "autumn", "baker", "banks", "bell", "best", "bill", "black",
-    "brook", "brooks", "brown", "carol", "chance", "chase", "clay", "cook", "crystal", "daisy",
-    "dale", "day", "dawn", "dean", "drew", "earl", "faith", "field", "fields", "fisher", "ford",
-    "frank", "gene", "glen", "good", "grace", "grant", "gray", "green", "guy", "hall", "hill",
-    "hope", "hunt", "hunter", "ivy", "jack", "joy", "june", "king", "knight", "lane", "law",
-    "long", "love", "mark", "mason", "max", "may", "mike", "miles", "miller", "moon", "nick",
-    "page", "park", "parks", "pat", "patience", "pearl", "penny", "pierce", "price", "rich", "rob",
-    "robin", "rose", "ruby", "sharp", "short", "sky", "smart", "stone", "strong", "sue", "summer",
-    "tony", "trip", "violet", "walker", "ward", "waters", "west", "white", "will", "winter",
-    "wood", "woods", "young",
-];
+const WORDS: &str = "amber april art august autumn baker banks bell best bill black brook brooks brown carol \
+    chance chase clay cook crystal daisy dale day dawn dean drew earl faith field fields \
+    fisher ford frank gene glen good grace grant gray green guy hall hill hope hunt hunter \
+    ivy jack joy june king knight lane law long love mark mason max may mike miles miller \
+    moon nick page park parks pat patience pearl penny pierce price rich rob robin rose ruby \
+    sharp short sky smart stone strong sue summer tony trip violet walker ward waters west \
+    white will winter wood woods young";
 
 /// Longest name in words.
 const MAX_WORDS: usize = 12;
 
 /// What is looked for: the declared names, and the parts of them that stand for a person.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Names {
     /// Names and parts as sequences of words, by their first word, the longest first.
     by_first: HashMap<String, Vec<Name>>,
@@ -43,7 +35,7 @@ pub struct Names {
     longest: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Name {
     words: Vec<String>,
     /// The position of the name that it is, or is a part of.
@@ -105,7 +97,7 @@ impl Names {
             return;
         };
         if let [word] = words.as_slice()
-            && (word.chars().count() < 2 || PARTICLES.contains(&word.as_str()))
+            && (word.chars().count() < 2 || PARTICLES.split(' ').any(|it| it == word))
         {
             return;
         }
@@ -119,7 +111,7 @@ impl Names {
             self.words.insert(word.clone());
         }
         candidates.push(Name {
-            is_doubtful: words.len() == 1 && WORDS.contains(&first.as_str()),
+            is_doubtful: words.len() == 1 && WORDS.split(' ').any(|it| it == first),
             words,
             person: person.to_owned(),
         });

@@ -20,7 +20,7 @@ pub struct Group {
 pub enum Joint {
     /// Space, hyphen, dot, slash, bracket: within a number.
     Weak,
-    /// Comma or the end of a sentence: within a number that is dictated, else between two.
+    /// Comma, the end of a sentence, `then`: within a number that is dictated, else between two.
     Strong,
     /// A comma between two digits, as in thousands.
     Comma,
@@ -116,13 +116,10 @@ pub fn runs(text: &Text<'_>, is_taken: impl Fn(usize) -> bool) -> Vec<Run> {
         }
         let run = runs.last_mut().expect("one was pushed");
         run.groups.push(group);
-        match joint_at(text, next, &is_taken) {
-            Some((joint, following)) => {
-                run.joints.push(joint);
-                (open, at) = (true, following);
-            }
-            None => (open, at) = (false, next),
-        }
+        let joined = joint_at(text, next, &is_taken);
+        run.joints.extend(joined.map(|(joint, _)| joint));
+        open = joined.is_some();
+        at = joined.map_or(next, |(_, following)| following);
     }
     runs
 }
@@ -225,8 +222,9 @@ fn joint_at(
                 };
             }
             "." if !text.is_glued(at) => joint = Joint::Strong,
-            "-" | "‐" | "‑" | "–" | "—" | "." | "/" | "(" | ")" | "·" | "•" | "_" => {}
-            "dash" | "hyphen" | "dot" => {}
+            "then" => joint = Joint::Strong,
+            "-" | "‐" | "‑" | "–" | "—" | "." | "/" | "(" | ")" | "·" | "•" | "_" | "dash"
+            | "hyphen" | "dot" => {}
             _ => return (group_at(text, at).is_some()).then_some((joint, at)),
         }
         if marks == MAX_MARKS {

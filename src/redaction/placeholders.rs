@@ -51,17 +51,18 @@ impl Kind {
 /// A value has one number however it is written: `[PHONE_1]` is how it was written first,
 /// `[PHONE_1_2]` its second writing. So the way back is exact, and a reader still sees that both are
 /// one telephone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Placeholders {
     numbers: HashMap<(Kind, String), Number>,
     last: HashMap<Kind, u32>,
     originals: HashMap<String, String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Number {
     number: u32,
-    writings: Vec<String>,
+    /// Each writing with its position, from 1.
+    writings: HashMap<String, usize>,
 }
 
 impl Placeholders {
@@ -73,14 +74,15 @@ impl Placeholders {
     /// The placeholder of a value as it is written here.
     pub fn of(&mut self, kind: Kind, value: &str, writing: &str) -> String {
         let number = self.number(kind, value);
-        let known = number.writings.iter().position(|known| known == writing);
-        let index = known.unwrap_or_else(|| {
-            number.writings.push(writing.to_owned());
-            number.writings.len() - 1
-        });
+        let next = number.writings.len() + 1;
+        let known = number.writings.get(writing).copied();
+        if known.is_none() {
+            number.writings.insert(writing.to_owned(), next);
+        }
+        let position = known.unwrap_or(next);
         let mut placeholder = format!("[{}_{}", kind.word(), number.number);
-        if index > 0 {
-            let _ = write!(placeholder, "_{}", index + 1);
+        if position > 1 {
+            let _ = write!(placeholder, "_{position}");
         }
         placeholder.push(']');
         if known.is_none() {
@@ -113,7 +115,7 @@ impl Placeholders {
             *last += 1;
             Number {
                 number: *last,
-                writings: Vec::new(),
+                writings: HashMap::new(),
             }
         })
     }
@@ -124,8 +126,8 @@ impl Placeholders {
 pub fn length_of(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('[')?;
     let kinds = Kind::ALL.into_iter();
-    let rest = kinds.filter_map(|kind| inner.strip_prefix(kind.word()));
-    let rest = rest.filter_map(numbers).next()?;
+    let mut rests = kinds.filter_map(|kind| inner.strip_prefix(kind.word()));
+    let rest = rests.find_map(numbers)?;
     Some(text.len() - rest.len())
 }
 

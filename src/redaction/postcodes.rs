@@ -1,7 +1,7 @@
-//! Postcodes: of the United Kingdom and of the United States with its state by their form, others
+//! Postcodes: of the United Kingdom, of Canada, and of the United States with its state by their form, others
 //! where one was named or where a street stands before them.
 
-use super::tokens::Text;
+use super::tokens::{Sort, Text};
 
 /// Longest postcode in tokens: `SW 1 A 1 AA`, `CA 94110 - 1234`.
 pub const MAX_POSTCODE_TOKENS: usize = 6;
@@ -11,10 +11,11 @@ const STATES: &str = "AL AK AZ AR CA CO CT DC DE FL GA HI ID IL IN IA KS KY LA M
 
 /// The last token of a postcode that begins at `at`. With `is_named` digits alone are one.
 pub fn at(text: &Text<'_>, at: usize, is_named: bool) -> Option<usize> {
-    if at > 0 && text.is_glued(at - 1) && text.get(at - 1)?.sort != super::tokens::Sort::Mark {
+    if at > 0 && text.get(at - 1)?.sort != Sort::Mark && text.is_glued(at - 1) {
         return None;
     }
     british(text, at)
+        .or_else(|| canadian(text, at))
         .or_else(|| american(text, at))
         .or_else(|| {
             let zip = zip(text, at).filter(|_| is_named);
@@ -55,12 +56,25 @@ fn british(text: &Text<'_>, first: usize) -> Option<usize> {
     }
     let digit = text.digits(last + 1).filter(|it| it.len() == 1)?;
     let letters = text.word(last + 2).filter(|_| text.is_glued(last + 1))?;
-    let is_whole = !text.is_glued(last + 2)
-        || text
-            .get(last + 3)
-            .is_some_and(|it| it.sort == super::tokens::Sort::Mark);
+    let is_whole = !continues(text, last + 2);
     let is_code = is_outward(&outward) && is_inward(&format!("{digit}{letters}")) && is_whole;
     is_code.then_some(last + 2)
+}
+
+/// `H3A 1B1`: letters and digits in turn, six in all.
+fn canadian(text: &Text<'_>, first: usize) -> Option<usize> {
+    let is_letter = |at: usize| text.slice(at, at).bytes().all(|it| it.is_ascii_uppercase());
+    let is_part = |at: usize| {
+        let is_right = if (at - first).is_multiple_of(2) {
+            is_letter(at)
+        } else {
+            text.digits(at).is_some()
+        };
+        is_right && text.get(at).is_some_and(|it| it.end - it.start == 1)
+    };
+    let is_joined = |at: usize| at == first + 2 || text.is_glued(at);
+    let is_code = (first..first + 6).all(is_part) && (first..first + 5).all(is_joined);
+    (is_code && !continues(text, first + 5)).then_some(first + 5)
 }
 
 /// `CA 94110`, `CA 94110-1234`
@@ -68,6 +82,12 @@ fn american(text: &Text<'_>, first: usize) -> Option<usize> {
     let state = text.slice(first, first);
     let is_state = state.len() == 2 && STATES.split_whitespace().any(|it| it == state);
     is_state.then(|| zip(text, first + 1)).flatten()
+}
+
+/// Whether a word or number goes on after a token.
+fn continues(text: &Text<'_>, at: usize) -> bool {
+    let next = text.get(at + 1);
+    text.is_glued(at) && next.is_some_and(|it| it.sort != Sort::Mark)
 }
 
 /// Five digits, four more perhaps.
@@ -103,6 +123,10 @@ mod tests {
             (
                 "In M1 1AE, EC1A1BB and b33 8th.",
                 "In [ADDRESS_1], [ADDRESS_2] and [ADDRESS_3].",
+            ),
+            (
+                "H3A 1B1 or H3A1B1, A1 paper",
+                "[ADDRESS_1] or [ADDRESS_2], A1 paper",
             ),
             ("San Francisco, CA 94110-1234", "San Francisco, [ADDRESS_1]"),
             ("The zip code is 94110.", "The zip code is [ADDRESS_1]."),

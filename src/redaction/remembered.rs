@@ -12,7 +12,7 @@ use super::tokens::{Sort, Text};
 const LENGTHS: std::ops::RangeInclusive<usize> = 4..=200;
 
 /// The writings that were replaced so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Remembered {
     values: HashMap<String, (Kind, String)>,
     /// Lengths in tokens, by the first one. Few, since a writing has at most 200 bytes.

@@ -10,80 +10,15 @@ use super::spans::Claims;
 use super::tokens::{Sort, Text};
 use super::topics::{Topic, Topics};
 
-const TOP_LEVEL: &[&str] = &[
-    "app", "at", "au", "be", "biz", "ca", "care", "ch", "clinic", "co", "com", "cz", "de", "dev",
-    "dk", "edu", "es", "eu", "example", "fi", "fr", "gov", "gr", "health", "ie", "in", "info",
-    "int", "io", "it", "jp", "local", "me", "mil", "mx", "net", "nhs", "nl", "no", "nz", "org",
-    "pl", "pt", "ro", "ru", "se", "test", "uk", "us", "za",
-];
+const TOP_LEVEL: &str = "app at au be biz ca care ch clinic co com cz de dev dk edu es eu example fi fr gov gr \
+    health ie in info int io it jp local me mil mx net nhs nl no nz org pl pt ro ru se test \
+    uk us za";
 
 /// Words before `at` that end no local part.
-const NOT_LOCAL: &[&str] = &[
-    "a",
-    "address",
-    "am",
-    "an",
-    "and",
-    "are",
-    "arrive",
-    "available",
-    "back",
-    "be",
-    "call",
-    "check",
-    "com",
-    "contact",
-    "down",
-    "email",
-    "find",
-    "go",
-    "have",
-    "he",
-    "her",
-    "here",
-    "him",
-    "i",
-    "information",
-    "is",
-    "it",
-    "just",
-    "look",
-    "mail",
-    "me",
-    "my",
-    "of",
-    "on",
-    "online",
-    "or",
-    "out",
-    "page",
-    "read",
-    "s",
-    "see",
-    "send",
-    "she",
-    "sign",
-    "site",
-    "so",
-    "start",
-    "that",
-    "the",
-    "them",
-    "there",
-    "they",
-    "this",
-    "to",
-    "up",
-    "us",
-    "visit",
-    "was",
-    "we",
-    "website",
-    "with",
-    "would",
-    "you",
-    "your",
-];
+const NOT_LOCAL: &str = "a address am an and are arrive available back be call check com contact down email find \
+    go have he her here him i information is it just look mail me my of on online or out \
+    page read s see send she sign site so start that the them there they this to up us visit \
+    was we website with would you your";
 
 /// Words before an address in which mail is named.
 const NEAR: usize = 12;
@@ -133,7 +68,7 @@ fn domain(text: &Text<'_>, first: usize) -> Option<(usize, String)> {
                 }
                 words += usize::from(!goes_on || words == 0);
                 written.push_str(word);
-                if dots > 0 && words == 1 && TOP_LEVEL.contains(&word) {
+                if dots > 0 && words == 1 && TOP_LEVEL.split(' ').any(|it| it == word) {
                     found = Some((at, written.len()));
                 }
             }
@@ -207,7 +142,8 @@ fn is_spelled(text: &Text<'_>, at: usize) -> bool {
 }
 
 fn ends(text: &Text<'_>, at: usize) -> bool {
-    text.word(at).is_some_and(|word| NOT_LOCAL.contains(&word))
+    text.word(at)
+        .is_some_and(|word| NOT_LOCAL.split(' ').any(|it| it == word))
 }
 
 fn atom(text: &Text<'_>, at: usize) -> String {

@@ -71,6 +71,13 @@ impl Topics {
         self.distance(token, topic).is_some_and(|it| it <= within)
     }
 
+    /// Whether `topic` is named at most `within` words after a token: `May 3rd is my birthday`.
+    pub fn is_ahead(&self, token: usize, topic: Topic, within: usize) -> bool {
+        let named = &self.named[topic as usize];
+        let next = named.get(named.partition_point(|it| *it <= token));
+        next.is_some_and(|next| self.words[*next] - self.words[token] <= within)
+    }
+
     /// Whether, of all that says what a number is, `topic` was named last, and near.
     pub fn is_about(&self, token: usize, topic: Topic, within: usize) -> bool {
         let Some(distance) = self.distance(token, topic).filter(|it| *it <= within) else {
@@ -118,7 +125,7 @@ fn named_at(text: &Text<'_>, at: usize) -> Option<Topic> {
         "number" if matches!(before, "my" | "his" | "her" | "your" | "their" | "our") => {
             Some(Topic::Phone)
         }
-        "account" | "acct" | "iban" | "routing" => Some(Topic::Account),
+        "account" | "acct" | "bank" | "iban" | "routing" => Some(Topic::Account),
         "sort" if next == "code" => Some(Topic::Account),
         "card" | "visa" | "mastercard" | "amex" | "debit" => Some(Topic::Card),
         "born" | "birthday" | "birthdate" | "birth" | "dob" => Some(Topic::Birth),

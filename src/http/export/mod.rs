@@ -80,21 +80,24 @@ pub async fn export(
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = sessions::read(&mut tx, id).await?;
     let object = Object::session(session.account_id, id);
-    let export = gather(&state, &mut tx, session).await?;
-    let details = json!({
+    let mut view = View::of(&state, &mut tx, id).await?;
+    let export = gather(&mut tx, session, &mut view).await?;
+    let mut details = json!({
         "transcript_generation": export.transcript.as_ref().map(|transcript| transcript.generation),
         "analysis_generation": export.lineage.analysis.as_ref().map(|analysis| analysis.generation),
     });
+    if view.is_redacted() {
+        details["redacted"] = json!(true);
+    }
     note(&mut tx, &caller, "session.exported", object, details).await?;
     tx.commit().await?;
     Ok(answer(id, format, export))
 }
 
 /// What is exported, as the caller may read it.
-async fn gather(state: &AppState, tx: &mut Tx, session: Session) -> Result<Export, ApiError> {
+async fn gather(tx: &mut Tx, session: Session, view: &mut View) -> Result<Export, ApiError> {
     let id = session.id;
     let recordings = recordings::of_session(tx, id).await?;
-    let mut view = View::of(state, tx, id).await?;
     let transcript = transcripts::get(tx, id, None).await?;
     let transcript = transcript.map(|transcript| view.transcript(transcript));
     let analysis = match analyses::newest_finished(tx, id).await? {
