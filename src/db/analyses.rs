@@ -96,6 +96,35 @@ pub async fn newest_document(
     Ok(document.flatten())
 }
 
+/// The newest finished generation with its document.
+pub async fn newest_finished(
+    tx: &mut Tx,
+    session_id: SessionId,
+) -> Result<Option<(Generation, Value)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select account_id as "account_id: AccountId", generation, transcript_generation, run,
+            state, engine, error, created_at, document as "document!"
+        from analyses where session_id = $1 and state = 'done'
+        order by generation desc limit 1"#,
+        session_id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| {
+        let generation = Generation {
+            account_id: row.account_id,
+            generation: row.generation,
+            transcript_generation: row.transcript_generation,
+            run: row.run,
+            state: row.state,
+            engine: row.engine,
+            error: row.error,
+            created_at: row.created_at.into(),
+        };
+        (generation, row.document)
+    }))
+}
+
 /// Writes the document; the first stands. Answers whether this was it.
 pub async fn finish(
     tx: &mut Tx,

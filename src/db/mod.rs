@@ -38,6 +38,7 @@ pub mod sessions;
 pub mod sign_ins;
 pub mod throttles;
 pub mod timeline;
+pub mod transcript_search;
 pub mod transcriptions;
 pub mod transcripts;
 pub mod uploads;

@@ -106,6 +106,17 @@ pub async fn of_session(
     .await
 }
 
+/// Whether a transcription of the session is asked for and has not ended.
+pub async fn is_running(tx: &mut Tx, session_id: SessionId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from transcriptions where session_id = $1 and state = 'requested')
+            as "running!""#,
+        session_id.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// The chunks that are stored, by channel and index.
 pub async fn chunks(
     tx: &mut Tx,

@@ -1,11 +1,15 @@
-//! The session's transcript: generations composed of its recordings' transcriptions.
+//! The session's transcript: generations composed of its recordings' transcriptions, or corrected by a
+//! person.
+
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::Tx;
 use super::timeline::LockedSession;
+use crate::documents::correction::{Changes, Correction};
 use crate::documents::transcript::{NO_SPEECH, Transcript, Turn};
-use crate::ids::SessionId;
+use crate::ids::{RecordingId, SessionId, UserId};
 
 /// Composes a generation of a locked session's transcript, if everything it is made of is there.
 ///
@@ -52,7 +56,9 @@ pub async fn compose(
         .unwrap_or_default();
     let mut turns: Vec<Turn> = Vec::new();
     for part in parts {
-        turns.extend(decode(part.turns.unwrap_or(Value::Array(Vec::new())))?);
+        turns.extend(decode::<Vec<Turn>>(
+            part.turns.unwrap_or(Value::Array(Vec::new())),
+        )?);
     }
     for (index, turn) in (0_u32..).zip(&mut turns) {
         turn.index = index;
@@ -77,6 +83,69 @@ pub async fn compose(
     Ok(Some(generation))
 }
 
+/// Writes the next generation of a locked session's transcript: `base`, the newest, with other turns.
+///
+/// Recordings whose turns have changed get a transcription of this generation, so that what is composed
+/// later, with a recording that came late, holds the correction. Call it only where nothing is being
+/// transcribed: the generation of a run that is under way would be older than this one.
+pub async fn correct(
+    tx: &mut Tx,
+    session: &LockedSession,
+    base: &Transcript,
+    turns: &[Turn],
+    by: UserId,
+    changes: &Changes,
+) -> Result<i32, sqlx::Error> {
+    let generation = session.transcript_generation.max(base.generation) + 1;
+    sqlx::query!(
+        "insert into transcripts (account_id, session_id, generation, language, engine, duration_ms,
+            note, turns, corrects, corrected_by, changes)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        session.account_id.0,
+        session.session_id.0,
+        generation,
+        base.language,
+        base.engine,
+        base.duration_ms,
+        base.note,
+        serde_json::to_value(turns).expect("turns are plain data"),
+        base.generation,
+        by.0,
+        serde_json::to_value(changes).expect("changes are plain data"),
+    )
+    .execute(&mut **tx)
+    .await?;
+    // A transcript that came with a call was made of no transcription: nothing is inserted.
+    sqlx::query!(
+        "insert into transcriptions (account_id, recording_id, generation, session_id, state, language,
+            engine, note, turns)
+        select account_id, recording_id, $3, session_id, 'done', language, engine, note,
+            $4::jsonb -> recording_id::text
+        from (
+            select distinct on (recording_id) * from transcriptions
+            where account_id = $1 and session_id = $2 and state = 'done' and generation <= $5
+            order by recording_id, generation desc
+        ) heard
+        where $4::jsonb ? recording_id::text",
+        session.account_id.0,
+        session.session_id.0,
+        generation,
+        serde_json::to_value(changed_recordings(base, turns)).expect("turns are plain data"),
+        base.generation,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "update sessions set transcript_generation = $3 where account_id = $1 and id = $2",
+        session.account_id.0,
+        session.session_id.0,
+        generation,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(generation)
+}
+
 /// A generation of a session's transcript, the newest where none is named.
 pub async fn get(
     tx: &mut Tx,
@@ -84,15 +153,24 @@ pub async fn get(
     generation: Option<i32>,
 ) -> Result<Option<Transcript>, sqlx::Error> {
     let row = sqlx::query!(
-        "select generation, language, engine, duration_ms, note, turns, created_at
+        r#"select generation, language, engine, duration_ms, note, turns, created_at, corrects,
+            corrected_by as "corrected_by: UserId", changes
         from transcripts where session_id = $1 and ($2::int is null or generation = $2)
-        order by generation desc limit 1",
+        order by generation desc limit 1"#,
         session_id.0,
         generation,
     )
     .fetch_optional(&mut **tx)
     .await?;
     row.map(|row| {
+        let correction = match (row.corrects, row.corrected_by, row.changes) {
+            (Some(corrects), Some(by), Some(changes)) => Some(Correction {
+                corrects,
+                by,
+                changes: decode(changes)?,
+            }),
+            _ => None,
+        };
         Ok(Transcript {
             session_id,
             generation: row.generation,
@@ -102,6 +180,7 @@ pub async fn get(
             note: row.note,
             turns: decode(row.turns)?,
             created_at: row.created_at.into(),
+            correction,
         })
     })
     .transpose()
@@ -128,8 +207,28 @@ pub async fn last_written(tx: &mut Tx, session_id: SessionId) -> Result<i32, sql
     .await
 }
 
-fn decode(turns: Value) -> Result<Vec<Turn>, sqlx::Error> {
-    serde_json::from_value(turns).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+/// All turns of each recording that has one which differs.
+fn changed_recordings<'a>(
+    base: &Transcript,
+    turns: &'a [Turn],
+) -> HashMap<RecordingId, Vec<&'a Turn>> {
+    let mut changed: HashMap<_, _> = base
+        .turns
+        .iter()
+        .zip(turns)
+        .filter(|(before, after)| before != after)
+        .map(|(_, after)| (after.recording_id, Vec::new()))
+        .collect();
+    for turn in turns {
+        if let Some(turns) = changed.get_mut(&turn.recording_id) {
+            turns.push(turn);
+        }
+    }
+    changed
+}
+
+fn decode<T: serde::de::DeserializeOwned>(stored: Value) -> Result<T, sqlx::Error> {
+    serde_json::from_value(stored).map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 /// The one language of all parts that name one, or `None` where they differ.

@@ -4,6 +4,7 @@
 //! once and never changed: a new result is a new generation.
 
 pub mod analysis;
+pub mod correction;
 pub mod schema;
 pub mod subtitles;
 pub mod transcript;

@@ -8,9 +8,8 @@ use super::transcript::{Transcript, Turn};
 pub fn text(transcript: &Transcript) -> String {
     let mut out = String::new();
     for turn in &transcript.turns {
-        let (h, m, s, _) = clock(turn.start_ms);
-        let line = one_line(&turn.text);
-        let _ = writeln!(out, "[{h:02}:{m:02}:{s:02}] {}: {line}", turn.speaker);
+        let (speaker, line) = (one_line(&turn.speaker), one_line(&turn.text));
+        let _ = writeln!(out, "[{}] {speaker}: {line}", time(turn.start_ms));
     }
     out
 }
@@ -20,12 +19,8 @@ pub fn srt(transcript: &Transcript) -> String {
     let mut out = String::new();
     for (number, turn) in (1..).zip(&transcript.turns) {
         let (start, end) = times(turn, ',');
-        let line = one_line(&turn.text).replace("-->", "→");
-        let _ = writeln!(
-            out,
-            "{number}\n{start} --> {end}\n{}: {line}\n",
-            turn.speaker
-        );
+        let line = one_line(&format!("{}: {}", turn.speaker, turn.text)).replace("-->", "→");
+        let _ = writeln!(out, "{number}\n{start} --> {end}\n{line}\n");
     }
     out
 }
@@ -36,9 +31,16 @@ pub fn vtt(transcript: &Transcript) -> String {
     for turn in &transcript.turns {
         let (start, end) = times(turn, '.');
         let line = escape(&one_line(&turn.text));
-        let _ = write!(out, "\n{start} --> {end}\n<v {}>{line}\n", turn.speaker);
+        let speaker = escape(&one_line(&turn.speaker));
+        let _ = write!(out, "\n{start} --> {end}\n<v {speaker}>{line}\n");
     }
     out
+}
+
+/// A time of a recording in full seconds: `00:01:02`.
+pub fn time(ms: i64) -> String {
+    let (h, m, s, _) = clock(ms);
+    format!("{h:02}:{m:02}:{s:02}")
 }
 
 fn times(turn: &Turn, mark: char) -> (String, String) {
@@ -64,8 +66,8 @@ fn clock(ms: i64) -> (i64, i64, i64, i64) {
     )
 }
 
-/// An empty line would end a cue.
-fn one_line(text: &str) -> String {
+/// The text in one line: an empty line would end a cue.
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -101,6 +103,7 @@ mod tests {
             note: None,
             turns: (0..).zip(texts).map(turn).collect(),
             created_at: jiff::Timestamp::UNIX_EPOCH,
+            correction: None,
         }
     }
 
@@ -124,6 +127,16 @@ mod tests {
         assert_eq!(srt(&hostile).matches("-->").count(), 1);
         assert_eq!(srt(&hostile).lines().count(), 4);
         assert!(vtt(&hostile).contains("a 2 00:00 --&gt; 00:01 &lt;b&gt;b&lt;/b&gt; &amp; c"));
+    }
+
+    #[test]
+    fn no_name_breaks_a_cue() {
+        let mut hostile = transcript(&["Hello."]);
+        "Dr >\n\n1\n00:00 --> <i>".clone_into(&mut hostile.turns[0].speaker);
+        assert_eq!(text(&hostile).lines().count(), 1);
+        assert_eq!(srt(&hostile).matches("-->").count(), 1);
+        assert_eq!(srt(&hostile).lines().count(), 4);
+        assert!(vtt(&hostile).contains("<v Dr &gt; 1 00:00 --&gt; &lt;i&gt;>Hello."));
     }
 
     #[test]

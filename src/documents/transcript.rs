@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::correction::Correction;
 use crate::ids::{RecordingId, SessionId};
 
 /// Why a transcript has no turns: no channel of any recording held speech.
@@ -21,7 +22,7 @@ pub struct Transcript {
     pub generation: i32,
     /// BCP 47 language tag, where the engine or a setting gave one.
     pub language: Option<String>,
-    /// What made it, for example `openai/whisper-1`.
+    /// What made it, for example `openai/whisper-1`; of a correction, what made the first.
     pub engine: String,
     /// Length of all recordings together, in milliseconds.
     pub duration_ms: i64,
@@ -29,6 +30,9 @@ pub struct Transcript {
     pub note: Option<String>,
     pub turns: Vec<Turn>,
     pub created_at: Timestamp,
+    /// Where a person wrote it: of which generation, and what they changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correction>,
 }
 
 /// One stretch of speech of one speaker.
@@ -37,7 +41,8 @@ pub struct Turn {
     /// Position in the transcript, from 0.
     pub index: u32,
     /// `speaker_0`, `speaker_1` for the channels of a two-channel recording, `unknown` where one
-    /// channel carries everybody; in text that came with a call, whoever its agent says.
+    /// channel carries everybody; in text that came with a call, whoever its agent says; the name that
+    /// somebody gave them in a correction.
     pub speaker: String,
     /// Channel of the recording, from 0.
     pub channel: u16,

@@ -166,6 +166,16 @@ pub async fn stored(
 /// Writes a transcript of lines spoken in turns on two channels and asks for its analysis, as the
 /// transcription worker does.
 pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> AnalysisRequested {
+    transcript_in(harness, seeded, Some("en"), lines).await
+}
+
+/// The same in another language, or one that nobody knows.
+pub async fn transcript_in(
+    harness: &Harness,
+    seeded: Seeded,
+    language: Option<&str>,
+    lines: &[&str],
+) -> AnalysisRequested {
     let duration_ms = 1_000 * i64::try_from(lines.len()).expect("a few lines");
     let uploaded = recording(harness, seeded, "recordings/none", 1, [0; 32]).await;
     let probed = Probed {
@@ -183,7 +193,7 @@ pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> An
         .expect("a session");
     let turns = turns(&requested, lines);
     let outcome = transcriptions::Outcome {
-        language: Some("en"),
+        language,
         engine: "test",
         note: None,
         turns: &turns,

@@ -230,10 +230,10 @@ async fn transcription(
     let is_asked = |recording: &RecordingId| asked.iter().any(|t| t.recording_id == *recording);
     let mut facts = Vec::new();
     if !new {
-        facts = retry_transcriptions(tx, session, current).await?;
+        facts = retry_transcriptions(tx, session).await?;
         if stored.iter().all(is_asked) {
             let done = facts.is_empty() && written >= current;
-            return Ok((requested(current, done), facts));
+            return Ok((requested(asked_for(&facts).unwrap_or(current), done), facts));
         }
     }
     // A new generation transcribes every recording again. One that nobody asked for yet joins the
@@ -241,7 +241,7 @@ async fn transcription(
     let generation = if new {
         current + 1
     } else {
-        current.max(written + 1)
+        current.max(written + 1).max(asked_for(&facts).unwrap_or(0))
     };
     for recording_id in stored.into_iter().filter(|id| new || !is_asked(id)) {
         transcriptions::request(tx, session, recording_id, generation).await?;
@@ -290,6 +290,15 @@ async fn analysis(
         transcript_generation,
     };
     Ok((requested(generation, false), vec![fact.into()]))
+}
+
+/// The newest generation that these facts ask a transcription for.
+fn asked_for(facts: &[Fact]) -> Option<i32> {
+    let generations = facts.iter().filter_map(|fact| match fact {
+        Fact::TranscriptionRequested(requested) => Some(requested.generation),
+        _ => None,
+    });
+    generations.max()
 }
 
 fn requested(generation: i32, done: bool) -> Requested {

@@ -22,16 +22,19 @@ mod clinics;
 pub mod commit;
 mod consent;
 mod cookies;
+mod corrections;
 mod customers;
 mod days;
 mod docs;
 mod erasures;
 mod events;
+mod export;
 pub mod extract;
 mod fields;
 mod idempotent;
 mod layers;
 mod limits;
+mod negotiate;
 mod oidc;
 mod openapi;
 mod origin;
@@ -55,6 +58,7 @@ mod state;
 mod system;
 mod throttle;
 mod transcript;
+mod transcript_search;
 mod uploads;
 mod user_bodies;
 mod user_changes;
@@ -105,7 +109,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(uploads::upload))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::audio))
-        .routes(routes!(transcript::get))
+        .routes(routes!(transcript::get, corrections::correct))
+        .routes(routes!(export::export))
+        .routes(routes!(transcript_search::search))
         .routes(routes!(analysis::transcribe))
         .routes(routes!(analysis::analyze))
         .routes(routes!(analysis::get))

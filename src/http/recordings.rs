@@ -213,6 +213,7 @@ fn disposition(recording: &Recording) -> String {
     format!("inline; filename=\"{plain}\"; filename*=UTF-8''{full}")
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,7 @@
 //! `POST /sessions/{id}/retry`
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -51,7 +53,7 @@ pub async fn retry(
         facts.extend(checks(&mut tx, &locked).await?);
     }
     if asked(Stage::Transcription) {
-        facts.extend(transcriptions(&mut tx, &locked).await?);
+        facts.extend(retry_transcriptions(&mut tx, &locked).await?);
     }
     if asked(Stage::Analysis) {
         facts.extend(analyses(&mut tx, &locked).await?);
@@ -87,23 +89,17 @@ async fn checks(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiEr
     Ok(facts)
 }
 
-async fn transcriptions(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
-    retry_transcriptions(tx, session, session.transcript_generation).await
-}
-
-/// Begins the next run of each transcription of a generation that failed or was skipped.
+/// Begins the next run of each transcription that failed or was skipped.
 pub async fn retry_transcriptions(
     tx: &mut Tx,
     session: &LockedSession,
-    generation: i32,
 ) -> Result<Vec<Fact>, ApiError> {
-    next_runs(tx, session, generation, &["failed", "skipped"]).await
+    next_runs(tx, session, &["failed", "skipped"]).await
 }
 
 /// Begins the next run of each stage that was skipped; the workers decide afresh.
 pub async fn retry_skipped(tx: &mut Tx, session: &LockedSession) -> Result<Vec<Fact>, ApiError> {
-    let generation = session.transcript_generation;
-    let mut facts = next_runs(tx, session, generation, &["skipped"]).await?;
+    let mut facts = next_runs(tx, session, &["skipped"]).await?;
     let asked = analyses::generations(tx, session.session_id).await?;
     if asked.last().is_some_and(|newest| newest.state == "skipped") {
         facts.extend(analyses(tx, session).await?);
@@ -111,20 +107,31 @@ pub async fn retry_skipped(tx: &mut Tx, session: &LockedSession) -> Result<Vec<F
     Ok(facts)
 }
 
+/// What a recording's newest transcription needs, if it is in one of these states. Where a correction has
+/// taken a later number since, the same run would make an older transcript than that: it is asked for as
+/// the next generation.
 async fn next_runs(
     tx: &mut Tx,
     session: &LockedSession,
-    generation: i32,
     states: &[&str],
 ) -> Result<Vec<Fact>, ApiError> {
     let mut facts = Vec::new();
     let all = transcriptions::of_session(tx, session.session_id).await?;
-    for asked in all
-        .into_iter()
-        .filter(|asked| asked.generation == generation && states.contains(&asked.state.as_str()))
-    {
-        let (account, recording_id) = (session.account_id, asked.recording_id);
-        if let Some(run) = transcriptions::retry(tx, account, recording_id, generation).await? {
+    // Oldest generation first: the last of each recording stands.
+    let newest: BTreeMap<_, _> = all.into_iter().map(|it| (it.recording_id, it)).collect();
+    for (recording_id, asked) in newest {
+        if !states.contains(&asked.state.as_str()) {
+            continue;
+        }
+        let mut generation = asked.generation;
+        let run = if generation == session.transcript_generation {
+            transcriptions::retry(tx, session.account_id, recording_id, generation).await?
+        } else {
+            generation = session.transcript_generation + 1;
+            transcriptions::request(tx, session, recording_id, generation).await?;
+            Some(1)
+        };
+        if let Some(run) = run {
             let requested = TranscriptionRequested {
                 session_id: session.session_id,
                 recording_id,

@@ -52,6 +52,9 @@ const OPEN: &[(&str, &str, Scope)] = &[
         Scope::Read,
     ),
     ("GET", "/sessions/{id}/transcript", Scope::Read),
+    ("PATCH", "/sessions/{id}/transcript", Scope::WriteSessions),
+    ("GET", "/sessions/{id}/export", Scope::Read),
+    ("GET", "/transcripts/search", Scope::Read),
     (
         "POST",
         "/analysis/{session_id}/transcribe",

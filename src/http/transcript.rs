@@ -12,6 +12,7 @@ use super::AppState;
 use super::audit::{Object, note};
 use super::caller::Caller;
 use super::extract::{Id, Params};
+use super::negotiate::preferred;
 use super::problem::{ApiError, Problem};
 use super::redacted::View;
 use super::sessions;
@@ -38,6 +39,18 @@ enum Format {
     SubRip,
     WebVtt,
 }
+
+/// What `Accept` may name.
+const MEDIA_TYPES: [(&str, Format); 8] = [
+    ("application/json", Format::Json),
+    ("*/*", Format::Json),
+    ("application/*", Format::Json),
+    ("", Format::Json),
+    ("text/plain", Format::Text),
+    ("text/*", Format::Text),
+    ("application/x-subrip", Format::SubRip),
+    ("text/vtt", Format::WebVtt),
+];
 
 impl Format {
     const fn content_type(self) -> &'static str {
@@ -125,40 +138,12 @@ fn format(asked: Option<&str>, headers: &HeaderMap) -> Result<Format, ApiError> 
     else {
         return Ok(Format::Json);
     };
-    preferred(accept).ok_or_else(|| {
+    preferred(accept, &MEDIA_TYPES).ok_or_else(|| {
         ApiError::NotAcceptable(
             "a transcript is application/json, text/plain, application/x-subrip or text/vtt"
                 .to_owned(),
         )
     })
-}
-
-/// The acceptable format with the greatest quality, the first of equals
-/// ([RFC 9110, 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
-fn preferred(accept: &str) -> Option<Format> {
-    let mut best: Option<(f32, Format)> = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let format = match parts
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase()
-            .as_str()
-        {
-            "application/json" | "*/*" | "application/*" | "" => Format::Json,
-            "text/plain" | "text/*" => Format::Text,
-            "application/x-subrip" => Format::SubRip,
-            "text/vtt" => Format::WebVtt,
-            _ => continue,
-        };
-        let quality = parts
-            .find_map(|part| part.strip_prefix("q="))
-            .map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0));
-        if quality > best.map_or(0.0, |(best, _)| best) {
-            best = Some((quality, format));
-        }
-    }
-    best.map(|(_, format)| format)
 }
 
 #[cfg(test)]
@@ -167,13 +152,14 @@ mod tests {
 
     #[test]
     fn the_greatest_quality_wins_and_nothing_fits_is_said() {
-        assert_eq!(preferred("*/*"), Some(Format::Json));
+        let of = |accept| preferred(accept, &MEDIA_TYPES);
+        assert_eq!(of("*/*"), Some(Format::Json));
         assert_eq!(
-            preferred("text/vtt;q=0.5, application/x-subrip"),
+            of("text/vtt;q=0.5, application/x-subrip"),
             Some(Format::SubRip)
         );
-        assert_eq!(preferred("text/html, text/plain;q=0.2"), Some(Format::Text));
-        assert_eq!(preferred("text/vtt;q=0"), None);
-        assert_eq!(preferred("image/png"), None);
+        assert_eq!(of("text/html, text/plain;q=0.2"), Some(Format::Text));
+        assert_eq!(of("text/vtt;q=0"), None);
+        assert_eq!(of("image/png"), None);
     }
 }

@@ -35,3 +35,4 @@ mod support;
 mod system;
 mod throttling;
 mod timeline;
+mod words;

@@ -66,6 +66,7 @@ mod tests {
             note: note.map(str::to_owned),
             turns,
             created_at: "2026-11-21T10:00:00Z".parse().expect("a time"),
+            correction: None,
         }
     }
 

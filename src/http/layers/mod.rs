@@ -78,6 +78,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             Method::HEAD,
             Method::POST,
             Method::PUT,
+            Method::PATCH,
             Method::DELETE,
         ])
         .allow_headers([

@@ -40,6 +40,13 @@ impl TurnText {
 
 /// Redacts every turn; answers them as they were said.
 pub fn redact(redactor: &mut Redactor, transcript: &mut Transcript) -> Vec<TurnText> {
+    if let Some(correction) = &mut transcript.correction {
+        for renamed in &mut correction.changes.speakers {
+            for name in [&mut renamed.from, &mut renamed.to] {
+                *name = redactor.redact_apart(name);
+            }
+        }
+    }
     let turns = transcript.turns.iter_mut();
     turns.map(|turn| redact_turn(redactor, turn)).collect()
 }

@@ -29,6 +29,8 @@ pub enum Object {
     Audio,
     /// A session with a transcript.
     Transcript,
+    /// A session with a transcript that holds a word of its own.
+    Said,
     /// A session whose transcription failed.
     Failed,
     Customer,
@@ -60,9 +62,12 @@ impl Object {
     pub const fn address(self) -> Option<&'static str> {
         match self {
             Self::None | Self::Key | Self::Issuer | Self::Attempt => None,
-            Self::Session | Self::Recording | Self::Audio | Self::Transcript | Self::Failed => {
-                Some("/api/v1/sessions/{id}")
-            }
+            Self::Session
+            | Self::Recording
+            | Self::Audio
+            | Self::Transcript
+            | Self::Said
+            | Self::Failed => Some("/api/v1/sessions/{id}"),
             Self::Customer => Some("/api/v1/customers/{id}"),
             Self::Call => Some("/api/v1/calls/{id}"),
             Self::Client | Self::Calls => Some("/api/v1/clients/{id}"),
@@ -132,6 +137,14 @@ pub async fn make(world: &World, object: Object) -> Ids {
             let seeded = session(world, true).await;
             seed::transcript(&world.harness, seeded, &["Hello.", "Good morning."]).await;
             Ids::of(seeded.session_id.to_string())
+        }
+        Object::Said => {
+            let seeded = session(world, true).await;
+            let word = format!("w{}", uuid::Uuid::new_v4().simple());
+            seed::transcript(&world.harness, seeded, &["Hello.", &word]).await;
+            let mut ids = Ids::of(seeded.session_id.to_string());
+            ids.of.insert("word", word);
+            ids
         }
         Object::Failed => {
             let seeded = session(world, false).await;

@@ -271,6 +271,15 @@ fn sessions() -> Vec<Row> {
             Object::Transcript,
         ),
         of(
+            "PATCH",
+            "/api/v1/sessions/{id}/transcript",
+            Object::Transcript,
+        )
+        .json(|_| json!({ "turns": [{ "index": 0, "text": "Hello there." }] })),
+        of("GET", "/api/v1/sessions/{id}/export", Object::Transcript),
+        row("GET", "/api/v1/transcripts/search", Object::Said, OWN_LIST)
+            .query("?limit=100&q={word}"),
+        of(
             "POST",
             "/api/v1/analysis/{session_id}/transcribe",
             Object::Recording,

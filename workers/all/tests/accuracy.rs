@@ -154,6 +154,7 @@ fn transcript(turns: Vec<Turn>) -> Transcript {
         note: None,
         turns,
         created_at: jiff::Timestamp::now(),
+        correction: None,
     }
 }
 

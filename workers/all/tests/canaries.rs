@@ -258,6 +258,9 @@ async fn upload(heard: &mut Heard, api: &Api, speech: &Speech, manners: usize, c
         "/transcript",
         "/transcript?format=srt",
         "/recordings",
+        "/export",
+        "/export?format=markdown",
+        "/export?format=canary-in-a-query",
         "/events?last_event_id=x",
     ] {
         heard
@@ -267,10 +270,29 @@ async fn upload(heard: &mut Heard, api: &Api, speech: &Speech, manners: usize, c
     heard
         .answer(api.request(Method::GET, &format!("/analysis/{id}/analysis")))
         .await;
+    search_and_correct(heard, api, &path).await;
     let wrong = json!({ "notes": NOTES, "status": SAID });
     heard
         .answer(api.request(Method::PUT, &path).json(&wrong))
         .await;
+}
+
+async fn search_and_correct(heard: &mut Heard, api: &Api, session: &str) {
+    let long = QUERY.repeat(20);
+    for query in [SAID, PHONE, NAME, "-canary", "canary\0", &long] {
+        let search = api.request(Method::GET, "/transcripts/search");
+        heard.answer(search.query(&[("q", query)])).await;
+    }
+    for change in [
+        json!({ "turns": [{ "index": 0, "text": format!("{SAID} {PHONE}") }] }),
+        json!({ "turns": [{ "index": 0, "text": SAID }, { "index": 0, "text": SAID }] }),
+        json!({ "turns": [{ "index": 99, "text": SAID }], "generation": 1 }),
+        json!({ "speakers": { NAME: SAID } }),
+        json!({ "speakers": { "speaker_0": format!("{NAME}\n") } }),
+    ] {
+        let correct = api.request(Method::PATCH, &format!("{session}/transcript"));
+        heard.answer(correct.json(&change)).await;
+    }
 }
 
 /// With Postgres refusing and the broker gone.

@@ -124,6 +124,10 @@ async fn nothing_is_left_of_an_erased_session_and_what_comes_late_stays_dead() {
         bench.api.get(&format!("/sessions/{session}")).await.1["status"] == "completed"
     })
     .await;
+    bench
+        .api
+        .correct(session, &format!("Please tell {CANARY}."))
+        .await;
     bench.harness.idle().await;
     die(&bench, session).await;
     let seen = bench.canaries().await.join("\n");

@@ -100,6 +100,7 @@ mod tests {
             note: None,
             turns: turns.collect(),
             created_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            correction: None,
         }
     }
 

@@ -68,6 +68,16 @@ impl Api {
         assert_eq!(status, 202, "{answer}");
     }
 
+    /// Corrects the first turn of a transcript.
+    pub async fn correct(&self, session: SessionId, text: &str) {
+        let path = format!("/sessions/{session}/transcript");
+        let body = json!({"turns": [{"index": 0, "text": text}]});
+        let request = self.request(Method::PATCH, &path).json(&body);
+        let (status, answer) = read(request.header("idempotency-key", "once")).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["changed_turns"], 1, "{answer}");
+    }
+
     /// Erases what stands at `path`.
     pub async fn erase(&self, path: &str) -> String {
         let path = format!("{path}?erase=true");

@@ -47,6 +47,7 @@ pub fn transcript(turns: &[(&str, i64, i64, &str)]) -> Transcript {
         note: turns.is_empty().then(|| NO_SPEECH.to_owned()),
         turns,
         created_at: jiff::Timestamp::UNIX_EPOCH,
+        correction: None,
     }
 }
 

@@ -1,0 +1,5 @@
+//! What was said: searched, corrected, exported.
+
+mod corrections;
+mod export;
+mod search;
