@@ -19,6 +19,7 @@ pub struct Session {
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Value,
+    pub custom_fields_schema: Option<Value>,
     pub consent: Option<Consent>,
     pub status: Status,
     pub stages: Stages,
@@ -39,6 +40,8 @@ pub struct Draft {
     pub customer_id: Option<CustomerId>,
     /// Whose session it is; the principal's where nobody is named.
     pub counselor_id: Option<UserId>,
+    /// What analyses fill, as [`CustomFields`](crate::custom_fields::CustomFields) reads it.
+    pub custom_fields_schema: Option<Value>,
     pub auto_transcribe: bool,
     pub auto_analyze: bool,
 }
@@ -50,6 +53,7 @@ pub struct Change {
     pub notes: Option<Option<String>>,
     pub metadata: Option<Value>,
     pub customer_id: Option<Option<CustomerId>>,
+    pub custom_fields_schema: Option<Option<Value>>,
 }
 
 /// Where a page of a list begins: after this session, newest first.
@@ -67,6 +71,7 @@ struct Row {
     title: Option<String>,
     notes: Option<String>,
     metadata: Value,
+    custom_fields_schema: Option<Value>,
     consent: Option<Value>,
     status: String,
     stages: Value,
@@ -89,6 +94,7 @@ impl TryFrom<Row> for Session {
             title: row.title,
             notes: row.notes,
             metadata: row.metadata,
+            custom_fields_schema: row.custom_fields_schema,
             consent: policies::consent(row.consent)?,
             status: row
                 .status
@@ -111,9 +117,9 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
     let row = sqlx::query!(
         r#"insert into sessions
             (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze,
-            customer_id)
+            customer_id, custom_fields_schema)
         values (app_account(), $1, coalesce($8, app_user()), $2, $3, coalesce($4, '{}'::jsonb), $5, $6,
-            $7, $9)
+            $7, $9, $10)
         returning account_id as "account_id: AccountId""#,
         id.0,
         draft.title,
@@ -124,6 +130,7 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
         draft.auto_analyze,
         draft.counselor_id.map(|id| id.0),
         draft.customer_id.map(|id| id.0),
+        draft.custom_fields_schema,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -135,7 +142,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
             owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
-            metadata, consent, status, stages,
+            metadata, custom_fields_schema, consent, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -156,7 +163,7 @@ macro_rules! page_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
-                title, notes, metadata as "metadata!", consent,
+                title, notes, metadata as "metadata!", custom_fields_schema, consent,
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
@@ -215,6 +222,20 @@ pub async fn list(
     rows?.into_iter().map(Session::try_from).collect()
 }
 
+/// The schema of the fields that analyses of a session fill.
+pub async fn custom_fields_schema(
+    tx: &mut Tx,
+    id: SessionId,
+) -> Result<Option<Value>, sqlx::Error> {
+    let schema = sqlx::query_scalar!(
+        "select custom_fields_schema from sessions where id = $1",
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(schema.flatten())
+}
+
 /// Changes what people write about a session.
 pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -223,6 +244,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
             notes = case when $4 then $5 else notes end,
             metadata = coalesce($6, metadata),
             customer_id = case when $7 then $8 else customer_id end,
+            custom_fields_schema = case when $9 then $10 else custom_fields_schema end,
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -233,6 +255,8 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
         change.metadata,
         change.customer_id.is_some(),
         change.customer_id.flatten().map(|id| id.0),
+        change.custom_fields_schema.is_some(),
+        change.custom_fields_schema.clone().flatten(),
     )
     .execute(&mut **tx)
     .await

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::consent::ConsentGiven;
 use super::fields::present;
 use super::problem::{ApiError, FieldError};
+use crate::custom_fields::CustomFields;
 use crate::db::sessions::{Change, Draft};
 use crate::ids::{CustomerId, UserId};
 use crate::session::Status;
@@ -30,6 +31,11 @@ pub struct NewSession {
     /// Analyse transcripts without being asked; true where it is left out.
     pub auto_analyze: Option<bool>,
     pub consent: Option<ConsentGiven>,
+    /// JSON Schema of an object whose properties analyses fill from the transcript, each with a quote:
+    /// 1 to 32 fields of the types string, number, integer, boolean, array and object, without `$ref`
+    /// and `pattern`.
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Value>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -50,6 +56,10 @@ pub struct SessionChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<ConsentGiven>)]
     pub consent: Option<Option<ConsentGiven>>,
+    /// As when a session is created; analyses that exist already stay as they are.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Option<Value>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }
@@ -64,6 +74,7 @@ impl NewSession {
             self.metadata.as_ref(),
             &mut errors,
         );
+        check_custom_fields(self.custom_fields_schema.as_ref(), &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
@@ -73,6 +84,7 @@ impl NewSession {
             metadata: self.metadata,
             customer_id: self.customer_id,
             counselor_id: self.counselor_id,
+            custom_fields_schema: self.custom_fields_schema,
             auto_transcribe: self.auto_transcribe.unwrap_or(true),
             auto_analyze: self.auto_analyze.unwrap_or(true),
         })
@@ -86,6 +98,8 @@ impl SessionChange {
         let title = self.title.as_ref().and_then(Option::as_deref);
         let notes = self.notes.as_ref().and_then(Option::as_deref);
         check_texts(title, notes, self.metadata.as_ref(), &mut errors);
+        let schema = self.custom_fields_schema.as_ref();
+        check_custom_fields(schema.and_then(Option::as_ref), &mut errors);
         let sign_off = self.status.as_deref().map(str::parse::<Status>);
         if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
             errors.push(FieldError::of("status", "can only be set to completed"));
@@ -98,6 +112,7 @@ impl SessionChange {
             notes: self.notes,
             metadata: self.metadata,
             customer_id: self.customer_id,
+            custom_fields_schema: self.custom_fields_schema,
         };
         Ok((change, sign_off.is_some()))
     }
@@ -123,4 +138,15 @@ fn check_texts(
     if metadata.is_some_and(|value| !value.is_object()) {
         errors.push(FieldError::of("metadata", "must be an object"));
     }
+}
+
+fn check_custom_fields(schema: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(Err(wrong)) = schema.map(CustomFields::read) else {
+        return;
+    };
+    errors.extend(wrong.into_iter().map(|wrong| {
+        let dot = if wrong.path.is_empty() { "" } else { "." };
+        let field = format!("custom_fields_schema{dot}{}", wrong.path);
+        FieldError::of(field, wrong.message)
+    }));
 }

@@ -26,6 +26,9 @@ pub struct SessionShape {
     pub counselor_id: UserId,
     #[schema(value_type = Object)]
     pub metadata: Value,
+    /// JSON Schema of the fields that analyses fill; null where none are asked for.
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Value>,
     /// What the person in the session agreed to; null where nobody has noted it.
     pub consent: Option<Consent>,
     pub stages: Stages,
@@ -48,6 +51,7 @@ impl From<Session> for SessionShape {
             customer_id: session.customer_id,
             counselor_id: session.owner_id,
             metadata: session.metadata,
+            custom_fields_schema: session.custom_fields_schema,
             consent: session.consent,
             stages: session.stages,
             created_at: session.created_at,
