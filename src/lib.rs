@@ -22,6 +22,7 @@
 //! - [`rollups`]: counts and latency sketches of calls, as pure code
 //! - [`lexicon`]: how English text feels
 //! - [`policy`]: what may be done with a session's recordings and text
+//! - [`redaction`]: personal data out of text, and back in
 //! - [`session`]: the status of a session as a pure function of its facts
 //! - [`providers`]: one file per vendor
 //! - [`server`]: serves a router until the stop, with time-outs
@@ -60,6 +61,7 @@ pub mod outbox;
 pub mod pace;
 pub mod policy;
 pub mod providers;
+pub mod redaction;
 pub mod rollups;
 pub mod server;
 pub mod session;

@@ -85,6 +85,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("RATE_LIMIT_KEY_PER_MINUTE", "6000"),
     ("RATE_LIMIT_USER_PER_MINUTE", "1200"),
     ("RECONCILE_AFTER_SECONDS", "900"),
+    ("REDACT_PII", "off"),
     ("REFRESH_COOKIE_NAME", "refresh_token"),
     ("REFRESH_TOKEN_DAYS", "30"),
     ("REGISTRATION", "open"),

@@ -11,6 +11,7 @@ mod auth;
 mod env;
 mod ingress;
 mod oidc;
+mod redaction;
 mod servers;
 mod workers;
 
@@ -20,6 +21,7 @@ pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
 pub use oidc::{Issuer, Oidc, is_safe};
+pub use redaction::{RedactPii, Redaction};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
 pub use workers::{Fetch, Maintenance, Storage, Transcription, Worker};
 

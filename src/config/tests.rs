@@ -41,6 +41,8 @@ fn the_defaults_are_valid() {
     Auth::read(&env).expect("auth");
     assert!(Oidc::read(&env).expect("issuers").issuers.is_empty());
     Sessions::read(&env).expect("sessions");
+    let redaction = Redaction::read(&env).expect("redaction");
+    assert_eq!(redaction.redact_pii, RedactPii::Off);
     Nats::read(&env).expect("nats");
     assert!(Agents::read(&env).expect("agents").is_none());
     Database::read(&env).expect("database");

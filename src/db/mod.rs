@@ -18,6 +18,7 @@ pub mod clients;
 pub mod clinics;
 pub mod customers;
 pub mod dead_letters;
+pub mod declared_names;
 pub mod deliveries;
 pub mod erasure_sessions;
 pub mod erasures;

@@ -21,6 +21,8 @@ pub struct Session {
     pub metadata: Value,
     pub custom_fields_schema: Option<Value>,
     pub consent: Option<Consent>,
+    /// Names to redact, beside the customer's and the counsellor's.
+    pub declared_names: Vec<String>,
     pub status: Status,
     pub stages: Stages,
     pub created_at: Timestamp,
@@ -42,6 +44,7 @@ pub struct Draft {
     pub counselor_id: Option<UserId>,
     /// What analyses fill, as [`CustomFields`](crate::custom_fields::CustomFields) reads it.
     pub custom_fields_schema: Option<Value>,
+    pub declared_names: Vec<String>,
     pub auto_transcribe: bool,
     pub auto_analyze: bool,
 }
@@ -54,6 +57,7 @@ pub struct Change {
     pub metadata: Option<Value>,
     pub customer_id: Option<Option<CustomerId>>,
     pub custom_fields_schema: Option<Option<Value>>,
+    pub declared_names: Option<Vec<String>>,
 }
 
 /// Where a page of a list begins: after this session, newest first.
@@ -73,6 +77,7 @@ struct Row {
     metadata: Value,
     custom_fields_schema: Option<Value>,
     consent: Option<Value>,
+    declared_names: Vec<String>,
     status: String,
     stages: Value,
     created_at: jiff_sqlx::Timestamp,
@@ -96,6 +101,7 @@ impl TryFrom<Row> for Session {
             metadata: row.metadata,
             custom_fields_schema: row.custom_fields_schema,
             consent: policies::consent(row.consent)?,
+            declared_names: row.declared_names,
             status: row
                 .status
                 .parse()
@@ -117,9 +123,9 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
     let row = sqlx::query!(
         r#"insert into sessions
             (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze,
-            customer_id, custom_fields_schema)
+            customer_id, custom_fields_schema, declared_names)
         values (app_account(), $1, coalesce($8, app_user()), $2, $3, coalesce($4, '{}'::jsonb), $5, $6,
-            $7, $9, $10)
+            $7, $9, $10, $11)
         returning account_id as "account_id: AccountId""#,
         id.0,
         draft.title,
@@ -131,6 +137,7 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
         draft.counselor_id.map(|id| id.0),
         draft.customer_id.map(|id| id.0),
         draft.custom_fields_schema,
+        &draft.declared_names,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -142,7 +149,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
             owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
-            metadata, custom_fields_schema, consent, status, stages,
+            metadata, custom_fields_schema, consent, declared_names, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -164,6 +171,7 @@ macro_rules! page_of {
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
                 title, notes, metadata as "metadata!", custom_fields_schema, consent,
+                declared_names as "declared_names!",
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
@@ -245,6 +253,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
             metadata = coalesce($6, metadata),
             customer_id = case when $7 then $8 else customer_id end,
             custom_fields_schema = case when $9 then $10 else custom_fields_schema end,
+            declared_names = coalesce($11, declared_names),
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -257,6 +266,7 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
         change.customer_id.flatten().map(|id| id.0),
         change.custom_fields_schema.is_some(),
         change.custom_fields_schema.clone().flatten(),
+        change.declared_names.as_deref(),
     )
     .execute(&mut **tx)
     .await

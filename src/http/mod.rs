@@ -41,6 +41,7 @@ mod policies;
 pub mod problem;
 mod ranges;
 mod recordings;
+pub(crate) mod redacted;
 mod remembered;
 mod retry;
 mod scopes;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::consent::ConsentGiven;
-use super::fields::present;
+use super::fields::{MAX_NAME_CHARS, present};
 use super::problem::{ApiError, FieldError};
 use crate::custom_fields::CustomFields;
 use crate::db::sessions::{Change, Draft};
@@ -14,6 +14,7 @@ use crate::session::Status;
 
 const MAX_TITLE_CHARS: usize = 500;
 const MAX_NOTES_CHARS: usize = 50_000;
+const MAX_DECLARED_NAMES: usize = 50;
 
 /// What a session is created with; everything may be left out.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -36,6 +37,9 @@ pub struct NewSession {
     /// and `pattern`.
     #[schema(value_type = Option<Object>)]
     pub custom_fields_schema: Option<Value>,
+    /// Names to redact, beside the customer's and the counsellor's: at most 50.
+    #[serde(default)]
+    pub declared_names: Vec<String>,
 }
 
 /// What changes; null empties a field, what is left out stays.
@@ -60,6 +64,8 @@ pub struct SessionChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     pub custom_fields_schema: Option<Option<Value>>,
+    /// Replaces all of them.
+    pub declared_names: Option<Vec<String>>,
     /// Only `completed`: signs the session off.
     pub status: Option<String>,
 }
@@ -75,6 +81,7 @@ impl NewSession {
             &mut errors,
         );
         check_custom_fields(self.custom_fields_schema.as_ref(), &mut errors);
+        check_names(&self.declared_names, &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
         }
@@ -85,6 +92,7 @@ impl NewSession {
             customer_id: self.customer_id,
             counselor_id: self.counselor_id,
             custom_fields_schema: self.custom_fields_schema,
+            declared_names: self.declared_names,
             auto_transcribe: self.auto_transcribe.unwrap_or(true),
             auto_analyze: self.auto_analyze.unwrap_or(true),
         })
@@ -100,6 +108,10 @@ impl SessionChange {
         check_texts(title, notes, self.metadata.as_ref(), &mut errors);
         let schema = self.custom_fields_schema.as_ref();
         check_custom_fields(schema.and_then(Option::as_ref), &mut errors);
+        check_names(
+            self.declared_names.as_deref().unwrap_or_default(),
+            &mut errors,
+        );
         let sign_off = self.status.as_deref().map(str::parse::<Status>);
         if sign_off.is_some() && sign_off != Some(Ok(Status::Completed)) {
             errors.push(FieldError::of("status", "can only be set to completed"));
@@ -113,6 +125,7 @@ impl SessionChange {
             metadata: self.metadata,
             customer_id: self.customer_id,
             custom_fields_schema: self.custom_fields_schema,
+            declared_names: self.declared_names,
         };
         Ok((change, sign_off.is_some()))
     }
@@ -149,4 +162,20 @@ fn check_custom_fields(schema: Option<&Value>, errors: &mut Vec<FieldError>) {
         let field = format!("custom_fields_schema{dot}{}", wrong.path);
         FieldError::of(field, wrong.message)
     }));
+}
+
+fn check_names(names: &[String], errors: &mut Vec<FieldError>) {
+    if names.len() > MAX_DECLARED_NAMES {
+        let message = format!("must have at most {MAX_DECLARED_NAMES} names");
+        errors.push(FieldError::of("declared_names", message));
+    }
+    for (position, name) in names.iter().take(MAX_DECLARED_NAMES).enumerate() {
+        let is_name = name.chars().any(char::is_alphabetic) && !name.contains('\0');
+        if !is_name || name.chars().count() > MAX_NAME_CHARS {
+            errors.push(FieldError::of(
+                format!("declared_names.{position}"),
+                format!("must be a name of at most {MAX_NAME_CHARS} characters"),
+            ));
+        }
+    }
 }

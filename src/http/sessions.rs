@@ -302,6 +302,7 @@ fn changed(change: &Change) -> Vec<&'static str> {
             "custom_fields_schema",
             change.custom_fields_schema.is_some(),
         ),
+        ("declared_names", change.declared_names.is_some()),
     ])
 }
 

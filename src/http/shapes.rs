@@ -31,6 +31,8 @@ pub struct SessionShape {
     pub custom_fields_schema: Option<Value>,
     /// What the person in the session agreed to; null where nobody has noted it.
     pub consent: Option<Consent>,
+    /// Names to redact, beside the customer's and the counsellor's.
+    pub declared_names: Vec<String>,
     pub stages: Stages,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -53,6 +55,7 @@ impl From<Session> for SessionShape {
             metadata: session.metadata,
             custom_fields_schema: session.custom_fields_schema,
             consent: session.consent,
+            declared_names: session.declared_names,
             stages: session.stages,
             created_at: session.created_at,
             updated_at: session.updated_at,

@@ -32,6 +32,7 @@ pub struct Config {
     pub oidc: config::Oidc,
     pub limits: config::RateLimits,
     pub sessions: config::Sessions,
+    pub redaction: config::Redaction,
     pub nats: config::Nats,
     /// Nothing: agents cannot publish over NATS.
     pub agents: Option<config::Agents>,
@@ -92,6 +93,7 @@ impl Config {
             oidc: config::Oidc::read(env)?,
             limits: config::RateLimits::read(env)?,
             sessions: config::Sessions::read(env)?,
+            redaction: config::Redaction::read(env)?,
             nats: config::Nats::read(env)?,
             agents: config::Agents::read(env)?,
             database: config::Database::read(env)?,

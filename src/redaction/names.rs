@@ -1,0 +1,259 @@
+//! Names that a session declares, whole or in part, in any case.
+
+use std::collections::{HashMap, HashSet};
+
+use super::placeholders::{Kind, Placeholders};
+use super::spans::Claims;
+use super::tokens::{Sort, Text};
+
+/// Parts of names that are no name by themselves.
+const PARTICLES: &[&str] = &[
+    "al", "and", "bin", "da", "das", "de", "del", "den", "der", "di", "do", "dos", "dr", "du",
+    "el", "ibn", "jr", "la", "las", "le", "los", "mr", "mrs", "ms", "of", "phd", "prof", "sir",
+    "sr", "st", "ten", "ter", "the", "van", "von", "y", "zu",
+];
+
+/// Parts of names that are also English words: they count with a capital, and where a sentence begins
+/// only beside another part of a name.
+const WORDS: &[&str] = &[
+    "amber", "april", "art", "august", "autumn", "baker", "banks", "bell", "best", "bill", "black",
+    "brook", "brooks", "brown", "carol", "chance", "chase", "clay", "cook", "crystal", "daisy",
+    "dale", "day", "dawn", "dean", "drew", "earl", "faith", "field", "fields", "fisher", "ford",
+    "frank", "gene", "glen", "good", "grace", "grant", "gray", "green", "guy", "hall", "hill",
+    "hope", "hunt", "hunter", "ivy", "jack", "joy", "june", "king", "knight", "lane", "law",
+    "long", "love", "mark", "mason", "max", "may", "mike", "miles", "miller", "moon", "nick",
+    "page", "park", "parks", "pat", "patience", "pearl", "penny", "pierce", "price", "rich", "rob",
+    "robin", "rose", "ruby", "sharp", "short", "sky", "smart", "stone", "strong", "sue", "summer",
+    "tony", "trip", "violet", "walker", "ward", "waters", "west", "white", "will", "winter",
+    "wood", "woods", "young",
+];
+
+/// Longest name in words.
+const MAX_WORDS: usize = 12;
+
+/// What is looked for: the declared names, and the parts of them that stand for a person.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Names and parts as sequences of words, by their first word, the longest first.
+    by_first: HashMap<String, Vec<Name>>,
+    /// Every word of a name, in which a doubtful neighbour finds its proof.
+    words: HashSet<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Name {
+    words: Vec<String>,
+    /// The position of the name that it is, or is a part of.
+    person: String,
+    is_doubtful: bool,
+}
+
+impl Names {
+    /// Takes the names in their order, which is the order of their placeholders.
+    pub fn of<'a>(
+        declared: impl IntoIterator<Item = &'a str>,
+        placeholders: &mut Placeholders,
+    ) -> Self {
+        let mut names = Self::default();
+        let mut known = HashSet::new();
+        let mut declared: Vec<_> = declared.into_iter().collect();
+        declared.retain(|name| {
+            let words = words_of(name);
+            !words.is_empty() && known.insert(words)
+        });
+        for (position, name) in declared.iter().enumerate() {
+            let person = position.to_string();
+            placeholders.reserve(Kind::Name, &person);
+            names.add(words_of(name), &person);
+            for part in name.split_whitespace() {
+                let part = words_of(part);
+                for word in &part {
+                    names.add(vec![word.clone()], &person);
+                }
+                names.add(part, &person);
+            }
+        }
+        for candidates in names.by_first.values_mut() {
+            // Stable: of equal length the name that was declared first.
+            candidates.sort_by_key(|name| std::cmp::Reverse(name.words.len()));
+        }
+        names
+    }
+
+    pub fn find(&self, text: &Text<'_>, claims: &mut Claims) {
+        if self.by_first.is_empty() {
+            return;
+        }
+        let mut at = 0;
+        while at < text.tokens.len() {
+            let found = self.name_at(text, at).or_else(|| self.spelled_at(text, at));
+            at = match found {
+                Some((last, person)) => {
+                    claims.claim(Kind::Name, at, last, person);
+                    last + 1
+                }
+                None => at + 1,
+            };
+        }
+    }
+
+    fn add(&mut self, words: Vec<String>, person: &str) {
+        let Some(first) = words.first() else {
+            return;
+        };
+        if let [word] = words.as_slice()
+            && (word.chars().count() < 2 || PARTICLES.contains(&word.as_str()))
+        {
+            return;
+        }
+        let candidates = self.by_first.entry(first.clone()).or_default();
+        if candidates.iter().any(|name| name.words == words) {
+            return;
+        }
+        self.words.extend(words.iter().cloned());
+        candidates.push(Name {
+            is_doubtful: words.len() == 1 && WORDS.contains(&first.as_str()),
+            words,
+            person: person.to_owned(),
+        });
+    }
+
+    /// The longest name that begins at `first`: its last token, and whose it is.
+    fn name_at(&self, text: &Text<'_>, first: usize) -> Option<(usize, String)> {
+        let candidates = self.by_first.get(text.word(first)?)?;
+        candidates.iter().find_map(|name| {
+            let last = ends_at(text, first, &name.words)?;
+            let is_meant = !name.is_doubtful || self.is_proven(text, first);
+            is_meant.then(|| (last, name.person.clone()))
+        })
+    }
+
+    /// Whether a word that may be no name is one here.
+    fn is_proven(&self, text: &Text<'_>, at: usize) -> bool {
+        if !text.is_capitalised(at) {
+            return false;
+        }
+        let is_name = |index: usize| {
+            text.is_capitalised(index)
+                && text.word(index).is_some_and(|word| {
+                    self.words.contains(word) || matches!(word, "mr" | "mrs" | "ms" | "dr")
+                })
+        };
+        !text.begins_sentence(at)
+            || is_name(at + 1)
+            || at.checked_sub(1).is_some_and(is_name)
+            // "Dr. Young": the full stop belongs to the title.
+            || (at >= 2 && text.is_mark(at - 1, ".") && is_name(at - 2))
+    }
+
+    /// A part of a name that is spelled from `first` on: `L-O-P-E-Z`, `l o p e z`.
+    fn spelled_at(&self, text: &Text<'_>, first: usize) -> Option<(usize, String)> {
+        let is_letter = |index: usize| {
+            text.word(index)
+                .is_some_and(|word| word.chars().count() == 1)
+        };
+        if !is_letter(first) {
+            return None;
+        }
+        let (mut spelled, mut last, mut at) = (String::new(), first, first);
+        while is_letter(at) && spelled.len() < 64 {
+            spelled.push_str(text.word(at)?);
+            last = at;
+            at += 1;
+            if text
+                .get(at)
+                .is_some_and(|it| matches!(it.folded.as_str(), "-" | "." | ","))
+            {
+                at += 1;
+            }
+        }
+        let name = self.by_first.get(&spelled)?;
+        let whole = name.iter().find(|name| name.words.len() == 1)?;
+        Some((last, whole.person.clone()))
+    }
+}
+
+/// The last token of these words where they stand from `first` on, with at most a mark between two.
+fn ends_at(text: &Text<'_>, first: usize, words: &[String]) -> Option<usize> {
+    let mut at = first;
+    for (position, word) in words.iter().enumerate() {
+        if position > 0 {
+            at += 1;
+            let is_joint = |index| {
+                ["-", ".", "'", "’"]
+                    .iter()
+                    .any(|it| text.is_mark(index, it))
+            };
+            if is_joint(at) {
+                at += 1;
+            }
+        }
+        if text.word(at)? != word {
+            return None;
+        }
+    }
+    // Within a word of letters and digits it is none.
+    let is_part = text.is_glued(at) && text.get(at + 1).is_some_and(|it| it.sort == Sort::Digits);
+    (!is_part).then_some(at)
+}
+
+fn words_of(name: &str) -> Vec<String> {
+    let text = Text::of(name);
+    let words = text.tokens.into_iter().filter(|it| it.sort == Sort::Word);
+    words.map(|it| it.folded).take(MAX_WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redaction::Redactor;
+
+    fn redacted(names: &[&str], text: &str) -> String {
+        let mut redactor = Redactor::new(names.iter().copied());
+        let redacted = redactor.redact(text);
+        assert_eq!(redactor.restore(&redacted), text);
+        redacted
+    }
+
+    #[test]
+    fn a_name_is_found_whole_in_part_and_in_any_case() {
+        let names = ["María López-García", "Dr. Sam O'Brien"];
+        for (text, expected) in [
+            ("Maria Lopez-Garcia called.", "[NAME_1] called."),
+            ("MARIA, and Lopez Garcia", "[NAME_1], and [NAME_1_2]"),
+            ("maria's file", "[NAME_1]'s file"),
+            ("marianne and garciaz", "marianne and garciaz"),
+            (
+                "Dr. O'Brien, O Brien, Brien",
+                "Dr. [NAME_2], [NAME_2_2], [NAME_2_3]",
+            ),
+            ("It is L-O-P-E-Z, l o p e z.", "It is [NAME_1], [NAME_1_2]."),
+            ("A B C", "A B C"),
+        ] {
+            assert_eq!(redacted(&names, text), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_a_word_needs_its_capital() {
+        let names = ["Will Young"];
+        for (text, expected) in [
+            ("Will you wait? I will.", "Will you wait? I will."),
+            (
+                "Thanks, Will. You are young.",
+                "Thanks, [NAME_1]. You are young.",
+            ),
+            ("Will Young is here.", "[NAME_1] is here."),
+            ("Mr. Young is here.", "Mr. [NAME_1] is here."),
+        ] {
+            assert_eq!(redacted(&names, text), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_declared() {
+        assert_eq!(
+            redacted(&["", " ", "-", "A"], "A man, a plan"),
+            "A man, a plan"
+        );
+    }
+}
