@@ -8,7 +8,7 @@ use aftercall::embedded::seed::{self, Seeded};
 use aftercall::events::AnalysisRequested;
 use aftercall::policy::Policy;
 use aftercall::session::{Phase, Status};
-use aftercall_analysis::AnalyzeSession;
+use aftercall_analysis::{AnalyzeSession, Engine};
 
 const HANDLER: &str = "analyze-session";
 const LINES: [&str; 3] = [
@@ -18,7 +18,7 @@ const LINES: [&str; 3] = [
 ];
 
 fn start(harness: &Harness) -> Running {
-    let handler = AnalyzeSession::new(harness.db(Process::Analysis));
+    let handler = AnalyzeSession::new(harness.db(Process::Analysis), Engine::Local);
     harness.run(
         harness
             .worker("analysis", WorkerRole::Analysis, Process::Analysis)
