@@ -1,14 +1,15 @@
 //! One question to the model: each request recorded before it is sent and after it ends, an answer that
 //! cannot be used asked for once more, and one that can never paid for twice.
 
+use std::time::Duration;
+
 use aftercall::config::Prices;
 use aftercall::db::model_requests::{self, Analysis, Ended, Sent};
-use aftercall::db::{Db, Principal, Tx, WorkerRole};
+use aftercall::db::{Db, Principal, Tx, WorkerRole, policies};
 use aftercall::providers::chat::{Chat, ChatError, ErrorKind, Prompt, Usage};
 use aftercall::worker::Failure;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ pub struct Asking<'a> {
     pub chat: &'a Chat,
     pub db: &'a Db,
     pub of: Analysis,
+    /// What policies know the engine by.
+    pub engine: &'a str,
     pub prices: Option<&'a Prices>,
     pub stopping: &'a CancellationToken,
 }
@@ -98,7 +101,10 @@ impl Asking<'_> {
             if self.stopping.is_cancelled() {
                 return Err(Failure::Retry(anyhow::anyhow!("the process stops")));
             }
-            let id = self.begin(question, hash).await?;
+            let Some(id) = self.begin(question, hash).await? else {
+                // What follows from that is decided where the message begins anew.
+                return Err(Failure::NotYet(Duration::ZERO));
+            };
             let asked = self.chat.ask(prompt).await;
             match self.settle(id, asked).await? {
                 Settled::Answered(answer) => return Ok(Ok(answer)),
@@ -147,7 +153,13 @@ impl Asking<'_> {
         Ok(kept)
     }
 
-    async fn begin(&self, question: &Question<'_>, hash: &[u8]) -> Result<Uuid, sqlx::Error> {
+    /// Puts a request on record; `None` when it may not be sent any more: consent was withdrawn
+    /// meanwhile, or the session erased.
+    async fn begin(
+        &self,
+        question: &Question<'_>,
+        hash: &[u8],
+    ) -> Result<Option<Uuid>, sqlx::Error> {
         let id = Uuid::now_v7();
         let sent = Sent {
             id,
@@ -156,9 +168,13 @@ impl Asking<'_> {
             question: hash,
         };
         let mut tx = self.transaction().await?;
+        let rules = policies::rules(&mut tx, self.of.session_id).await?;
+        if !rules.is_some_and(|rules| rules.may_analyze(self.engine).is_ok()) {
+            return Ok(None);
+        }
         model_requests::begin(&mut tx, self.of, sent).await?;
         tx.commit().await?;
-        Ok(id)
+        Ok(Some(id))
     }
 
     async fn end(

@@ -133,6 +133,7 @@ impl Llm {
             chat: &self.chat,
             db,
             of,
+            engine: &self.name,
             prices: self.prices.as_ref(),
             stopping,
         };
@@ -295,6 +296,10 @@ fn fill(analysis: &mut Analysis, found: Found, dropped: Dropped) {
     }
     analysis.provenance.dropped = Some(dropped);
     analysis.custom_fields = found.custom_fields;
+    // The same holds for what was said often.
+    if let Some(phrases) = &mut analysis.key_phrases {
+        phrases.retain(|phrase| plain::is_plain(&phrase.text));
+    }
 }
 
 /// What the model is told of the fields; empty where none are asked for.
