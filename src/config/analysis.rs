@@ -99,7 +99,9 @@ impl Llm {
             return Err(wrong("LLM_MAX_OUTPUT_TOKENS", limits));
         }
         let least = max_output_tokens.saturating_add(LEAST_INPUT_TOKENS);
-        let limits = format!("a number of tokens, at least {LEAST_INPUT_TOKENS} more than LLM_MAX_OUTPUT_TOKENS");
+        let limits = format!(
+            "a number of tokens, at least {LEAST_INPUT_TOKENS} more than LLM_MAX_OUTPUT_TOKENS"
+        );
         let context_tokens: u32 = env.parsed("LLM_CONTEXT_TOKENS", &limits)?;
         if context_tokens < least {
             return Err(wrong("LLM_CONTEXT_TOKENS", limits));
@@ -127,7 +129,10 @@ impl Prices {
         let expected = "a number of millionths, without a decimal point";
         let currency = env.text("LLM_PRICE_CURRENCY")?;
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(wrong("LLM_PRICE_CURRENCY", "a code of ISO 4217, such as USD"));
+            return Err(wrong(
+                "LLM_PRICE_CURRENCY",
+                "a code of ISO 4217, such as USD",
+            ));
         }
         Ok(Some(Self {
             input_micros_per_million: env.parsed(INPUT, expected)?,
@@ -187,7 +192,10 @@ mod tests {
         assert!(llm(&[]).is_none());
         assert!(llm(&[("OPENROUTER_API_KEY", "k")]).is_none(), "no model");
         let openai = llm(&[("OPENAI_API_KEY", "k")]).unwrap();
-        assert_eq!((openai.base_url.as_str(), openai.model.as_str()), (OPENAI_URL, OPENAI_MODEL));
+        assert_eq!(
+            (openai.base_url.as_str(), openai.model.as_str()),
+            (OPENAI_URL, OPENAI_MODEL)
+        );
         let both = [
             ("OPENAI_API_KEY", "k"),
             ("OPENROUTER_API_KEY", "r"),
@@ -214,7 +222,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_small_is_named() {
-        let server = [("ANALYSIS_PROVIDER", "llm"), ("LLM_BASE_URL", "http://h/v1")];
+        let server = [
+            ("ANALYSIS_PROVIDER", "llm"),
+            ("LLM_BASE_URL", "http://h/v1"),
+        ];
         assert_eq!(error(&server[..1]), "LLM_BASE_URL is not set");
         assert_eq!(error(&server), "LLM_MODEL is not set");
         let with = |more: &[(&'static str, &'static str)]| {

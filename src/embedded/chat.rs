@@ -39,7 +39,9 @@ struct Program {
 impl ChatPeer {
     /// aimock with the fixtures of a file, its log in `dir`.
     pub async fn aimock(dir: &Path, install: &NodeInstall, fixtures: &Path) -> Result<Self> {
-        let cli = install.dir.join("node_modules/@copilotkit/aimock/dist/cli.cjs");
+        let cli = install
+            .dir
+            .join("node_modules/@copilotkit/aimock/dist/cli.cjs");
         let mut args: Vec<OsString> = vec![cli.into(), "-f".into(), fixtures.into()];
         args.extend(["--validate-on-load", "--strict", "-h", "127.0.0.1", "-p"].map(Into::into));
         let program = Program {

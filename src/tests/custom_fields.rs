@@ -21,13 +21,17 @@ async fn a_schema_is_kept_with_its_session_until_it_is_changed() {
     let path = format!("/sessions/{}", created["id"].as_str().unwrap());
 
     let other = json!({"properties": {"visits": {"type": "integer", "minimum": 0}}});
-    let changed = ada.put_json(&path, &json!({ "custom_fields_schema": other })).await;
+    let changed = ada
+        .put_json(&path, &json!({ "custom_fields_schema": other }))
+        .await;
     assert_eq!(changed.json()["custom_fields_schema"], other);
     let untouched = ada.put_json(&path, &json!({ "title": "A" })).await;
     assert_eq!(untouched.json()["custom_fields_schema"], other);
     let listed = ada.get("/sessions").await.json();
     assert_eq!(listed["items"][0]["custom_fields_schema"], other);
-    let emptied = ada.put_json(&path, &json!({ "custom_fields_schema": null })).await;
+    let emptied = ada
+        .put_json(&path, &json!({ "custom_fields_schema": null }))
+        .await;
     assert_eq!(emptied.json()["custom_fields_schema"], Value::Null);
     ingress.stop().await;
     harness.finish().await;

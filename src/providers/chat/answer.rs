@@ -109,7 +109,9 @@ pub(super) async fn read(response: Response, idle: Duration) -> Result<Answer, C
         "text/event-stream" => partial.read_events(response, idle).await,
         "application/json" => partial.read_document(response, idle).await,
         // A proxy or a sign-in page, in place of the server.
-        _ => Err(ErrorKind::unavailable("it answers with another content type")),
+        _ => Err(ErrorKind::unavailable(
+            "it answers with another content type",
+        )),
     };
     match read.and_then(|()| partial.judge()) {
         Ok(()) => Ok(Answer {
@@ -174,7 +176,8 @@ impl Partial {
             return Ok(());
         };
         if let Some(piece) = choice.delta.or(choice.message) {
-            self.text.push_str(piece.content.as_deref().unwrap_or_default());
+            self.text
+                .push_str(piece.content.as_deref().unwrap_or_default());
             self.declined |= piece.refusal.is_some_and(|refusal| !refusal.is_empty());
         }
         if choice.finish_reason.is_some() {

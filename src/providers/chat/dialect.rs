@@ -61,10 +61,16 @@ impl Dialect {
         }
         if self.temperature && names(&["temperature"]) {
             let temperature = false;
-            return Some(Self { temperature, ..self });
+            return Some(Self {
+                temperature,
+                ..self
+            });
         }
         if self.usage && names(&["stream_options", "include_usage"]) {
-            return Some(Self { usage: false, ..self });
+            return Some(Self {
+                usage: false,
+                ..self
+            });
         }
         // Servers word this in every way, so that what names nothing else is taken for it.
         let format = self.format.next()?;

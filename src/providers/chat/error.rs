@@ -179,6 +179,9 @@ mod tests {
         assert_eq!(pause("86400"), Some(MAX_RETRY_AFTER));
         assert_eq!(pause("soon"), None);
         assert_eq!(pause("Sat, 01 Jan 2000 00:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(pause("Sat, 01 Jan 2400 00:00:00 GMT"), Some(MAX_RETRY_AFTER));
+        assert_eq!(
+            pause("Sat, 01 Jan 2400 00:00:00 GMT"),
+            Some(MAX_RETRY_AFTER)
+        );
     }
 }

@@ -113,12 +113,7 @@ impl Chat {
     }
 
     async fn send(&self, prompt: Prompt<'_>, dialect: Dialect) -> Result<Answer, ChatError> {
-        let body = RequestBody::of(
-            prompt,
-            &self.model,
-            self.limits.max_output_tokens,
-            dialect,
-        );
+        let body = RequestBody::of(prompt, &self.model, self.limits.max_output_tokens, dialect);
         let mut request = self.http.post(&self.url).json(&body);
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose_secret());

@@ -47,7 +47,11 @@ where
 }
 
 fn events(body: impl Into<Body>) -> Reply {
-    ([("content-type", "text/event-stream; charset=utf-8")], body.into()).into_response()
+    (
+        [("content-type", "text/event-stream; charset=utf-8")],
+        body.into(),
+    )
+        .into_response()
 }
 
 /// The events of an answer, as OpenAI sends them.
@@ -87,7 +91,9 @@ async fn ask(chat: &Chat) -> Result<Answer, ChatError> {
     chat.ask(prompt).await
 }
 
-async fn asked(answer: impl Fn() -> Reply + Clone + Send + Sync + 'static) -> Result<Answer, ChatError> {
+async fn asked(
+    answer: impl Fn() -> Reply + Clone + Send + Sync + 'static,
+) -> Result<Answer, ChatError> {
     let (url, _) = serve(move |_| answer()).await;
     ask(&chat(&url, None)).await
 }
@@ -147,7 +153,10 @@ async fn what_a_server_refuses_is_left_out_from_then_on() {
     assert_eq!(ask(&chat).await.unwrap().text, "{}");
     assert_eq!(ask(&chat).await.unwrap().text, "{}");
     let bodies = seen.bodies();
-    assert_eq!(bodies[2]["response_format"]["schema"], json!({"type": "object"}));
+    assert_eq!(
+        bodies[2]["response_format"]["schema"],
+        json!({"type": "object"})
+    );
     assert_eq!(bodies[3], bodies[4]);
     assert_eq!(bodies[4]["response_format"], json!({"type": "json_object"}));
     assert_eq!(bodies[4]["max_completion_tokens"], 64);
@@ -190,7 +199,13 @@ async fn statuses_say_when_to_come_back() {
     let limited = |retry_after| ErrorKind::RateLimited { retry_after };
     assert_eq!(kind(429, Some("7")).await, limited(pause));
     assert_eq!(kind(429, None).await, limited(None));
-    for (status, given, expected) in [(503, Some("7"), pause), (500, None, None), (401, None, None), (402, None, None), (404, None, None)] {
+    for (status, given, expected) in [
+        (503, Some("7"), pause),
+        (500, None, None),
+        (401, None, None),
+        (402, None, None),
+        (404, None, None),
+    ] {
         let ErrorKind::Unavailable { retry_after, .. } = kind(status, given).await else {
             panic!("{status}");
         };
@@ -205,41 +220,68 @@ async fn an_answer_that_did_not_end_well_says_how_and_what_it_used() {
         ("length", ErrorKind::Truncated),
         ("content_filter", ErrorKind::Declined),
     ] {
-        let error = asked(move || events(said(&["{"], finish_reason))).await.unwrap_err();
+        let error = asked(move || events(said(&["{"], finish_reason)))
+            .await
+            .unwrap_err();
         assert_eq!((error.kind, error.usage.output_tokens), (kind, used));
         assert_eq!(error.text, "{");
     }
     let refusal = || {
-        let chunk = json!({"choices": [{"delta": {"refusal": "I cannot"}, "finish_reason": "stop"}]});
+        let chunk =
+            json!({"choices": [{"delta": {"refusal": "I cannot"}, "finish_reason": "stop"}]});
         events(format!("data: {chunk}\n\ndata: [DONE]\n\n"))
     };
     assert_eq!(asked(refusal).await.unwrap_err().kind, ErrorKind::Declined);
     let failed = || {
-        let chunk = json!({"error": {"code": 502, "message": "upstream"}, "usage": {"prompt_tokens": 5}});
+        let chunk =
+            json!({"error": {"code": 502, "message": "upstream"}, "usage": {"prompt_tokens": 5}});
         events(format!("data: {chunk}\n\n"))
     };
     let error = asked(failed).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Unavailable { .. }));
     assert_eq!(error.usage.input_tokens, Some(5));
-    let long = || (StatusCode::BAD_REQUEST, "maximum context length is 4096 tokens").into_response();
-    assert!(matches!(asked(long).await.unwrap_err().kind, ErrorKind::TooLong { .. }));
+    let long = || {
+        (
+            StatusCode::BAD_REQUEST,
+            "maximum context length is 4096 tokens",
+        )
+            .into_response()
+    };
+    assert!(matches!(
+        asked(long).await.unwrap_err().kind,
+        ErrorKind::TooLong { .. }
+    ));
 }
 
 #[tokio::test]
 async fn a_stream_that_breaks_stalls_or_says_nothing_is_noticed() {
     let whole = said(&["{}"], "stop");
-    let cut = whole.split_once("finish_reason\":\"stop").unwrap().0.to_owned();
+    let cut = whole
+        .split_once("finish_reason\":\"stop")
+        .unwrap()
+        .0
+        .to_owned();
     let unavailable = |kind: ErrorKind| matches!(kind, ErrorKind::Unavailable { .. });
-    assert!(unavailable(asked(move || events(cut.clone())).await.unwrap_err().kind));
+    assert!(unavailable(
+        asked(move || events(cut.clone())).await.unwrap_err().kind
+    ));
     assert!(unavailable(asked(|| events("")).await.unwrap_err().kind));
-    assert!(unavailable(asked(|| events("data: nonsense\n\n")).await.unwrap_err().kind));
+    assert!(unavailable(
+        asked(|| events("data: nonsense\n\n"))
+            .await
+            .unwrap_err()
+            .kind
+    ));
     let page = || ([("content-type", "text/html")], "<html>").into_response();
     assert!(unavailable(asked(page).await.unwrap_err().kind));
 
     // Comments keep the connection alive and say nothing of the model.
     let alive = || {
-        let beat = tokio_stream::wrappers::IntervalStream::new(tokio::time::interval(Duration::from_millis(50)));
-        let beats = tokio_stream::StreamExt::map(beat, |_| Ok::<_, std::io::Error>(": PROCESSING\n\n"));
+        let beat = tokio_stream::wrappers::IntervalStream::new(tokio::time::interval(
+            Duration::from_millis(50),
+        ));
+        let beats =
+            tokio_stream::StreamExt::map(beat, |_| Ok::<_, std::io::Error>(": PROCESSING\n\n"));
         events(Body::from_stream(beats))
     };
     assert_eq!(asked(alive).await.unwrap_err().kind, ErrorKind::Stalled);
@@ -249,12 +291,27 @@ async fn a_stream_that_breaks_stalls_or_says_nothing_is_noticed() {
 async fn what_is_huge_is_not_read_to_its_end() {
     let max_bytes = 512 * 1024;
     let piece = "x".repeat(100 * 1024);
-    let pieces = move || events(said(&[&piece; 6], "stop"));
-    assert_eq!(asked(pieces).await.unwrap_err().kind, ErrorKind::TooLarge { max_bytes });
+    let pieces = move || events(said(&[piece.as_str(); 6], "stop"));
+    assert_eq!(
+        asked(pieces).await.unwrap_err().kind,
+        ErrorKind::TooLarge { max_bytes }
+    );
     let line = || events(format!("data: {}", "x".repeat(2 * 1024 * 1024)));
-    assert_eq!(asked(line).await.unwrap_err().kind, ErrorKind::TooLarge { max_bytes });
-    let document = || ([("content-type", "application/json")], " ".repeat(1024 * 1024)).into_response();
-    assert_eq!(asked(document).await.unwrap_err().kind, ErrorKind::TooLarge { max_bytes });
+    assert_eq!(
+        asked(line).await.unwrap_err().kind,
+        ErrorKind::TooLarge { max_bytes }
+    );
+    let document = || {
+        (
+            [("content-type", "application/json")],
+            " ".repeat(1024 * 1024),
+        )
+            .into_response()
+    };
+    assert_eq!(
+        asked(document).await.unwrap_err().kind,
+        ErrorKind::TooLarge { max_bytes }
+    );
 }
 
 #[tokio::test]
@@ -267,10 +324,15 @@ async fn other_servers_write_it_in_other_ways() {
         .into_response()
     };
     let answer = asked(document).await.unwrap();
-    assert_eq!((answer.text.as_str(), answer.usage.cost_micros), ("{}", Some(123)));
+    assert_eq!(
+        (answer.text.as_str(), answer.usage.cost_micros),
+        ("{}", Some(123))
+    );
     // With a byte order mark, lines as in DOS, and without an end.
     let odd = || {
-        let body = said(&["{}"], "stop").replace('\n', "\r\n").replace("data: [DONE]", ": bye");
+        let body = said(&["{}"], "stop")
+            .replace('\n', "\r\n")
+            .replace("data: [DONE]", ": bye");
         events(format!("\u{feff}{body}"))
     };
     assert_eq!(asked(odd).await.unwrap().text, "{}");
@@ -279,9 +341,18 @@ async fn other_servers_write_it_in_other_ways() {
 #[test]
 fn a_base_url_may_leave_out_its_path() {
     for (base, url) in [
-        ("https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-        ("https://openrouter.ai/api/v1/", "https://openrouter.ai/api/v1/chat/completions"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/v1/chat/completions"),
+        (
+            "https://api.openai.com/v1",
+            "https://api.openai.com/v1/chat/completions",
+        ),
+        (
+            "https://openrouter.ai/api/v1/",
+            "https://openrouter.ai/api/v1/chat/completions",
+        ),
+        (
+            "http://127.0.0.1:8080",
+            "http://127.0.0.1:8080/v1/chat/completions",
+        ),
     ] {
         assert_eq!(endpoint(base), url);
     }

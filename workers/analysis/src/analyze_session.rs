@@ -34,10 +34,7 @@ impl AnalyzeSession {
     }
 
     /// What there is to read, or what is published without reading it.
-    async fn load(
-        &self,
-        attempt: Attempt<'_>,
-    ) -> Result<Result<Job, Vec<Published>>, Failure> {
+    async fn load(&self, attempt: Attempt<'_>) -> Result<Result<Job, Vec<Published>>, Failure> {
         let event = attempt.event;
         let mut tx = self.begin().await?;
         let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
@@ -141,7 +138,10 @@ impl Handler for AnalyzeSession {
                 return Ok(published);
             }
         };
-        let analysis = self.engine.analyze(&self.db, job, context.stopping()).await?;
+        let analysis = self
+            .engine
+            .analyze(&self.db, job, context.stopping())
+            .await?;
         self.finish(attempt, analysis).await
     }
 

@@ -212,7 +212,9 @@ impl Checked for Findings {
             texts(&[&risk.detail])?;
             cites(&risk.quotes)?;
             if !RISK_KINDS.contains(&risk.kind.as_str()) {
-                return Err(Invalid::new("the kind of a risk flag is none of those listed"));
+                return Err(Invalid::new(
+                    "the kind of a risk flag is none of those listed",
+                ));
             }
         }
         for field in self.custom_fields.values() {
@@ -254,12 +256,17 @@ fn unfenced(text: &str) -> &str {
         return text;
     };
     // The rest of the fence's line names the language.
-    inside.split_once('\n').map_or(inside, |(_, rest)| rest).trim()
+    inside
+        .split_once('\n')
+        .map_or(inside, |(_, rest)| rest)
+        .trim()
 }
 
 fn at_most(name: &str, count: usize, most: usize) -> Result<(), Invalid> {
     if count > most {
-        return Err(Invalid::new(format_args!("{name} has more than {most} entries")));
+        return Err(Invalid::new(format_args!(
+            "{name} has more than {most} entries"
+        )));
     }
     Ok(())
 }

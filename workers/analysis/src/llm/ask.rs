@@ -76,7 +76,11 @@ impl Asking<'_> {
             Err(useless) => useless,
         };
         let shown: String = useless.answer.chars().take(MAX_SHOWN_CHARS).collect();
-        let detail = anyhow::anyhow!("{}: {}; the model answered: {shown}", useless.kind, useless.why);
+        let detail = anyhow::anyhow!(
+            "{}: {}; the model answered: {shown}",
+            useless.kind,
+            useless.why
+        );
         Err(Failure::reject_because(
             "The language model gave no answer that can be used.",
             detail,
@@ -112,7 +116,9 @@ impl Asking<'_> {
                 Settled::Adapted => {}
             }
         }
-        Err(Failure::reject("The language model's server does not take our requests."))
+        Err(Failure::reject(
+            "The language model's server does not take our requests.",
+        ))
     }
 
     /// Records how a request ended, and decides what that means.
@@ -124,7 +130,11 @@ impl Asking<'_> {
         let (usage, text, result) = match asked {
             Ok(answered) => match answer::read::<T>(&answered.text) {
                 Ok(answer) => (answered.usage, answered.text, Ok(answer)),
-                Err(why) => (answered.usage, answered.text, Err(End::Useless("invalid", why))),
+                Err(why) => (
+                    answered.usage,
+                    answered.text,
+                    Err(End::Useless("invalid", why)),
+                ),
             },
             Err(ChatError { kind, usage, text }) => (usage, text, Err(End::of(kind))),
         };
@@ -249,7 +259,10 @@ impl End {
             None => Self::Failed(name, Failure::Retry(anyhow::anyhow!(words.clone()))),
         };
         let never = |name, reason: &str| {
-            Self::Failed(name, Failure::reject_because(reason, anyhow::anyhow!(words.clone())))
+            Self::Failed(
+                name,
+                Failure::reject_because(reason, anyhow::anyhow!(words.clone())),
+            )
         };
         match kind {
             ErrorKind::Adapted => Self::Adapted,
@@ -261,11 +274,18 @@ impl End {
             }
             ErrorKind::Stalled => later("stalled", None),
             ErrorKind::TooSlow => later("too_slow", None),
-            ErrorKind::Declined => never("declined", "The language model declined to analyse this conversation."),
-            ErrorKind::TooLong { .. } => {
-                never("too_long", "The conversation is longer than the language model can read at once.")
-            }
-            ErrorKind::Rejected { .. } => never("rejected", "The language model's server refused the request."),
+            ErrorKind::Declined => never(
+                "declined",
+                "The language model declined to analyse this conversation.",
+            ),
+            ErrorKind::TooLong { .. } => never(
+                "too_long",
+                "The conversation is longer than the language model can read at once.",
+            ),
+            ErrorKind::Rejected { .. } => never(
+                "rejected",
+                "The language model's server refused the request.",
+            ),
         }
     }
 

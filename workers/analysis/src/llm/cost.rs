@@ -22,7 +22,8 @@ pub fn price(usage: Usage, prices: Option<&Prices>) -> Option<Price> {
     }
     let (prices, input, output) = (prices?, usage.input_tokens?, usage.output_tokens?);
     let of = |tokens: u64, micros: u64| u128::from(tokens) * u128::from(micros);
-    let exact = of(input, prices.input_micros_per_million) + of(output, prices.output_micros_per_million);
+    let exact =
+        of(input, prices.input_micros_per_million) + of(output, prices.output_micros_per_million);
     Some(Price {
         // Half a millionth counts as one.
         amount_micros: i64::try_from((exact + MILLION / 2) / MILLION).ok()?,
@@ -41,7 +42,10 @@ pub fn total(requests: &[ModelRequest]) -> Option<Cost> {
         (!known.is_empty()).then(|| known.into_iter().sum::<i64>())
     };
     let currency = one_of(requests.iter().filter_map(|it| it.currency.as_deref()));
-    let mut versions: Vec<_> = requests.iter().filter_map(|it| it.price_version.clone()).collect();
+    let mut versions: Vec<_> = requests
+        .iter()
+        .filter_map(|it| it.price_version.clone())
+        .collect();
     versions.sort();
     versions.dedup();
     let attempts = requests.iter().map(|it| AttemptCost {
@@ -94,13 +98,22 @@ mod tests {
     #[test]
     fn the_server_is_believed_before_the_list() {
         let listed = price(usage(1_000, 250, None), Some(&prices())).expect("a price");
-        assert_eq!((listed.amount_micros, listed.currency.as_str()), (800, "EUR"));
+        assert_eq!(
+            (listed.amount_micros, listed.currency.as_str()),
+            (800, "EUR")
+        );
         let told = price(usage(1_000, 250, Some(7)), Some(&prices())).expect("a price");
         assert_eq!((told.amount_micros, told.version.as_str()), (7, "provider"));
         assert_eq!(price(usage(1, 1, None), None), None);
         assert_eq!(price(Usage::default(), Some(&prices())), None);
-        assert_eq!(price(usage(1, 0, None), Some(&prices())).map(|it| it.amount_micros), Some(0));
-        assert_eq!(price(usage(2, 0, None), Some(&prices())).map(|it| it.amount_micros), Some(1));
+        assert_eq!(
+            price(usage(1, 0, None), Some(&prices())).map(|it| it.amount_micros),
+            Some(0)
+        );
+        assert_eq!(
+            price(usage(2, 0, None), Some(&prices())).map(|it| it.amount_micros),
+            Some(1)
+        );
         assert_eq!(price(usage(u64::MAX, 0, None), Some(&prices())), None);
     }
 

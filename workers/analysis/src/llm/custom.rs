@@ -75,7 +75,9 @@ fn clean(evidence: &Evidence<'_>, value: Value) -> Option<Value> {
             Value::Array(items.collect::<Option<_>>()?)
         }
         Value::Object(entries) => {
-            let entries = entries.into_iter().map(|(name, value)| Some((name, clean(evidence, value)?)));
+            let entries = entries
+                .into_iter()
+                .map(|(name, value)| Some((name, clean(evidence, value)?)));
             Value::Object(entries.collect::<Option<Map<_, _>>>()?)
         }
         plain => plain,
@@ -133,7 +135,9 @@ fn everywhere(
 ) -> BTreeMap<String, CustomField> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let names = properties.into_iter().flat_map(Map::keys);
-    names.map(|name| (name.clone(), null(state, reason))).collect()
+    names
+        .map(|name| (name.clone(), null(state, reason)))
+        .collect()
 }
 
 fn null(state: CustomFieldState, reason: &str) -> CustomField {

@@ -86,7 +86,9 @@ impl Evidence<'_> {
     fn action_item(&mut self, item: Action) -> Option<ActionItem> {
         let quote = self.needed(item.quote)?;
         let text = self.text(&item.text)?;
-        let speaker = item.assignee.and_then(|label| self.labels.speaker(&label).map(str::to_owned));
+        let speaker = item
+            .assignee
+            .and_then(|label| self.labels.speaker(&label).map(str::to_owned));
         let due = item.due.map(|due| self.restored(&due));
         Some(ActionItem {
             text,

@@ -19,6 +19,7 @@ mod evidence;
 mod parts;
 mod plain;
 mod prompts;
+mod question;
 mod quotes;
 mod reduce;
 mod schema;
@@ -47,7 +48,8 @@ pub const NAME: &str = "llm";
 /// Counts the changes of what is asked and how answers are judged, beside the prompts.
 pub const ENGINE_VERSION: &str = "1";
 /// What the engine is, for the people who read its results.
-pub const LABEL: &str = "language model, its quotes checked against the transcript; talk, sentiment and key phrases by fixed rules";
+pub const LABEL: &str = "language model, its quotes checked against the transcript; talk, \
+    sentiment and key phrases by fixed rules";
 /// How its findings are made.
 pub const METHOD: &str = "model";
 
@@ -166,9 +168,9 @@ impl Llm {
             }
         };
         let mut schema = schema::findings(fields);
-        let mut asked = asked_fields(fields);
+        let mut asked = question::asked_fields(fields);
         if let Some(redactor) = &mut redactor {
-            redact_texts(&mut schema, redactor);
+            question::redact_texts(&mut schema, redactor);
             asked = redactor.redact(&asked);
         }
         let taken = estimate(prompts::ANALYZE)
@@ -178,7 +180,9 @@ impl Llm {
         let budget = self.budget(taken)?;
         let parts = parts::split(turns, &labels, redactor.as_mut(), budget);
         if parts.len() > MAX_PARTS {
-            return Err(Failure::reject("The conversation is too long for the language model."));
+            return Err(Failure::reject(
+                "The conversation is too long for the language model.",
+            ));
         }
         let mut evidence = Evidence {
             turns,
@@ -190,7 +194,7 @@ impl Llm {
         let count = parts.len();
         let mut found = Vec::with_capacity(count);
         for (number, part) in (1..).zip(parts) {
-            let ahead = heading(transcript, number, count, &asked);
+            let ahead = question::heading(transcript, number, count, &asked);
             let question = Question {
                 purpose: format!("part {number} of {count}"),
                 system: prompts::ANALYZE,
@@ -280,7 +284,11 @@ fn fill(analysis: &mut Analysis, found: Found, dropped: Dropped) {
     }
     let summary = Some(found.summary).filter(|summary| !summary.is_empty());
     analysis.summary = provenance.record(field::SUMMARY, METHOD, summary.ok_or(Reason::NoEvidence));
-    analysis.outcome = provenance.record(field::OUTCOME, METHOD, found.outcome.ok_or(Reason::NoEvidence));
+    analysis.outcome = provenance.record(
+        field::OUTCOME,
+        METHOD,
+        found.outcome.ok_or(Reason::NoEvidence),
+    );
     analysis.topics = provenance.record(field::TOPICS, METHOD, Ok(found.topics));
     analysis.action_items = provenance.record(field::ACTION_ITEMS, METHOD, Ok(found.action_items));
     analysis.questions = provenance.record(field::QUESTIONS, METHOD, Ok(found.questions));
@@ -299,51 +307,5 @@ fn fill(analysis: &mut Analysis, found: Found, dropped: Dropped) {
     // The same holds for what was said often.
     if let Some(phrases) = &mut analysis.key_phrases {
         phrases.retain(|phrase| plain::is_plain(&phrase.text));
-    }
-}
-
-/// What the model is told of the fields; empty where none are asked for.
-fn asked_fields(fields: Option<&CustomFields>) -> String {
-    let Some(fields) = fields else {
-        return String::new();
-    };
-    let lines = fields.iter().map(|(name, schema)| format!("\n- {name}: {schema}"));
-    format!("\n\nFields to fill in custom_fields, each with its JSON Schema:{}", lines.collect::<String>())
-}
-
-fn heading(transcript: &Transcript, number: usize, count: usize, asked: &str) -> String {
-    let which = if count == 1 {
-        "This is the whole transcript.".to_owned()
-    } else {
-        format!("This is part {number} of {count} of the transcript.")
-    };
-    // Engines and callers write what they like here.
-    let language = transcript.language.as_deref().filter(|tag| {
-        tag.len() <= 16 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    });
-    let language = language.map(|tag| format!(" Its language is {tag}.")).unwrap_or_default();
-    format!("{which}{language}{asked}")
-}
-
-/// Redacts descriptions and choices, which people wrote; names of keywords stay.
-fn redact_texts(schema: &mut Value, redactor: &mut Redactor) {
-    match schema {
-        Value::Object(entries) => {
-            for (name, value) in entries {
-                match (name.as_str(), value) {
-                    ("description", Value::String(text)) => *text = redactor.redact(text),
-                    ("enum", Value::Array(choices)) => {
-                        for choice in choices {
-                            if let Value::String(text) = choice {
-                                *text = redactor.redact(text);
-                            }
-                        }
-                    }
-                    (_, value) => redact_texts(value, redactor),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact_texts(item, redactor)),
-        _ => {}
     }
 }

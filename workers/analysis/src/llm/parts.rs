@@ -8,8 +8,22 @@ const LINE_TOKENS: u32 = 12;
 
 /// Names that say what somebody is, not who.
 const ROLES: [&str; 16] = [
-    "agent", "ai", "assistant", "bot", "caller", "client", "clinician", "counselor", "customer", "doctor",
-    "interviewer", "operator", "patient", "receptionist", "unknown", "user",
+    "agent",
+    "ai",
+    "assistant",
+    "bot",
+    "caller",
+    "client",
+    "clinician",
+    "counselor",
+    "customer",
+    "doctor",
+    "interviewer",
+    "operator",
+    "patient",
+    "receptionist",
+    "unknown",
+    "user",
 ];
 
 /// How the model knows the speakers.
@@ -27,9 +41,9 @@ impl Labels {
                 continue;
             }
             let known = turn.speaker.to_lowercase();
-            let numbered = known
-                .strip_prefix("speaker_")
-                .is_some_and(|number| number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit()));
+            let numbered = known.strip_prefix("speaker_").is_some_and(|number| {
+                number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())
+            });
             let label = if numbered || ROLES.contains(&known.as_str()) {
                 turn.speaker.clone()
             } else {
@@ -49,7 +63,10 @@ impl Labels {
     /// The speaker behind a label that the model names.
     pub fn speaker(&self, label: &str) -> Option<&str> {
         let label = label.trim();
-        let known = self.0.iter().find(|(_, known)| known.eq_ignore_ascii_case(label));
+        let known = self
+            .0
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(label));
         known.map(|(speaker, _)| speaker.as_str())
     }
 }
@@ -139,7 +156,10 @@ fn cut(word: &str, budget: u32) -> impl Iterator<Item = &str> {
         }
         // No character counts for more than two tokens.
         let most = (budget / 2).max(1) as usize;
-        let end = rest.char_indices().nth(most).map_or(rest.len(), |(at, _)| at);
+        let end = rest
+            .char_indices()
+            .nth(most)
+            .map_or(rest.len(), |(at, _)| at);
         let (piece, after) = rest.split_at(end);
         rest = after;
         Some(piece)
@@ -162,7 +182,11 @@ mod tests {
         let labels = Labels::of(&call.turns);
         let parts = split(&call.turns, &labels, None, 200);
         assert!(parts.len() > 10);
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         let mut read = Vec::new();
         for part in &parts {
             assert!(estimate(part) <= 200, "{}", estimate(part));
@@ -171,7 +195,11 @@ mod tests {
                 read.extend(words(said));
             }
         }
-        let said: Vec<_> = call.turns.iter().flat_map(|turn| words(&turn.text)).collect();
+        let said: Vec<_> = call
+            .turns
+            .iter()
+            .flat_map(|turn| words(&turn.text))
+            .collect();
         assert_eq!(read, said);
         assert!(parts[0].starts_with("0 speaker_0: Hello there.\n1 speaker_1: "));
     }
@@ -196,7 +224,10 @@ mod tests {
         ]);
         let labels = Labels::of(&call.turns);
         let parts = split(&call.turns, &labels, None, 1_000);
-        assert_eq!(parts, ["0 Agent: a\n1 person_1: b\n2 person_2: c\n3 person_1: d\n"]);
+        assert_eq!(
+            parts,
+            ["0 Agent: a\n1 person_1: b\n2 person_2: c\n3 person_1: d\n"]
+        );
         assert_eq!(labels.speaker("person_1"), Some("Ann Smith"));
         assert_eq!(labels.speaker("agent"), Some("Agent"));
         assert_eq!(labels.speaker("nobody"), None);

@@ -7,10 +7,10 @@
 
 /// Ends of host names that are no words of their own.
 const HOST_ENDS: [&str; 48] = [
-    "com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "name", "pro", "app", "dev", "xyz",
-    "site", "online", "club", "shop", "store", "tech", "link", "click", "top", "live", "cloud", "page",
-    "web", "blog", "io", "ai", "co", "cc", "tv", "ly", "gl", "gg", "eu", "uk", "de", "fr", "ru", "cn",
-    "jp", "ch", "nl", "pl", "br", "example",
+    "com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "name", "pro", "app", "dev",
+    "xyz", "site", "online", "club", "shop", "store", "tech", "link", "click", "top", "live",
+    "cloud", "page", "web", "blog", "io", "ai", "co", "cc", "tv", "ly", "gl", "gg", "eu", "uk",
+    "de", "fr", "ru", "cn", "jp", "ch", "nl", "pl", "br", "example",
 ];
 /// Schemes that do something when they are clicked, beside all with `://`.
 const SCHEMES: [&str; 6] = [
@@ -23,8 +23,8 @@ const SCHEMES: [&str; 6] = [
 ];
 /// What stands around a word and does not belong to it.
 const AROUND: &[char] = &[
-    '.', ',', ';', ':', '!', '?', '(', ')', '[', ']', '{', '}', '"', '\'', '<', '>', '“', '”', '‘', '’',
-    '…', '*', '_', '`',
+    '.', ',', ';', ':', '!', '?', '(', ')', '[', ']', '{', '}', '"', '\'', '<', '>', '“', '”', '‘',
+    '’', '…', '*', '_', '`',
 ];
 
 /// The text on one line without invisible characters and markup; `None` if it holds a link or nothing.
@@ -104,7 +104,9 @@ fn has_link(text: &str) -> bool {
     lower.contains("://")
         || lower.contains("www.")
         || SCHEMES.iter().any(|scheme| lower.contains(scheme))
-        || lower.split(|c: char| c.is_whitespace() || ",;|\"<>()[]{}".contains(c)).any(is_address)
+        || lower
+            .split(|c: char| c.is_whitespace() || ",;|\"<>()[]{}".contains(c))
+            .any(is_address)
 }
 
 /// Whether a word is the address of a page: a host name with a known end, or any with a path or port.
@@ -126,7 +128,9 @@ fn is_address(word: &str) -> bool {
     if !labels.iter().all(|label| is_label(label)) {
         return false;
     }
-    let is_number = labels.iter().all(|label| label.bytes().all(|b| b.is_ascii_digit()));
+    let is_number = labels
+        .iter()
+        .all(|label| label.bytes().all(|b| b.is_ascii_digit()));
     if is_number {
         return labels.len() == 4 && rest.len() > 1;
     }
@@ -200,7 +204,14 @@ mod tests {
 
     #[test]
     fn quotes_with_markup_do_not_pass() {
-        for quote in ["<b>x</b>", "`rm`", "[a](b)", "**x**", "&#60;b", "go to evil.com"] {
+        for quote in [
+            "<b>x</b>",
+            "`rm`",
+            "[a](b)",
+            "**x**",
+            "&#60;b",
+            "go to evil.com",
+        ] {
             assert!(!is_plain(quote), "{quote}");
         }
     }

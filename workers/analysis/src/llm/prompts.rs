@@ -54,7 +54,10 @@ mod tests {
         assert_ne!(one, other);
         let word = one.split_whitespace().nth(2).expect("a word");
         assert_eq!(word.len(), 32);
-        assert_eq!(one, format!("=== BEGIN {word} ===\nsaid\n=== END {word} ==="));
+        assert_eq!(
+            one,
+            format!("=== BEGIN {word} ===\nsaid\n=== END {word} ===")
+        );
     }
 
     #[test]

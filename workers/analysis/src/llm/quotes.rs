@@ -68,8 +68,13 @@ impl Folded {
     /// Where `wanted` stands in the original as whole words.
     fn find(&self, wanted: &str) -> Option<Range<usize>> {
         let whole = |at: usize, character: Option<char>| {
-            let here = if at == 0 { None } else { self.text[..at].chars().next_back() };
-            !(here.is_some_and(char::is_alphanumeric) && character.is_some_and(char::is_alphanumeric))
+            let here = if at == 0 {
+                None
+            } else {
+                self.text[..at].chars().next_back()
+            };
+            !(here.is_some_and(char::is_alphanumeric)
+                && character.is_some_and(char::is_alphanumeric))
         };
         let found = self.text.match_indices(wanted).find(|(start, _)| {
             let end = start + wanted.len();
@@ -105,7 +110,11 @@ mod tests {
             ("Étienne said “no”", 1, 1, "Étienne said \"no\""),
             ("… at three …", 1, 1, "at three"),
         ] {
-            assert_eq!(found(text, named), Some((turn, literal.to_owned())), "{text}");
+            assert_eq!(
+                found(text, named),
+                Some((turn, literal.to_owned())),
+                "{text}"
+            );
         }
     }
 

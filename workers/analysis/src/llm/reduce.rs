@@ -37,9 +37,21 @@ pub async fn reduce(
         whole.questions.extend(part.questions);
         whole.risk_flags.extend(part.risk_flags);
         custom::merge(&mut whole.custom_fields, part.custom_fields);
-        notes.extend(part.summary.into_iter().map(|it| note("summary", it.text, it.quotes)));
-        notes.extend(part.topics.into_iter().map(|it| note("topic", it.name, it.quotes)));
-        notes.extend(part.outcome.into_iter().map(|it| note("outcome", it.text, it.quotes)));
+        notes.extend(
+            part.summary
+                .into_iter()
+                .map(|it| note("summary", it.text, it.quotes)),
+        );
+        notes.extend(
+            part.topics
+                .into_iter()
+                .map(|it| note("topic", it.name, it.quotes)),
+        );
+        notes.extend(
+            part.outcome
+                .into_iter()
+                .map(|it| note("outcome", it.text, it.quotes)),
+        );
     }
     for round in 1..=MAX_ROUNDS {
         if notes.is_empty() {
@@ -63,9 +75,21 @@ pub async fn reduce(
                 outcome,
                 ..
             } = found;
-            notes.extend(summary.into_iter().map(|it| note("summary", it.text, it.quotes)));
-            notes.extend(topics.into_iter().map(|it| note("topic", it.name, it.quotes)));
-            notes.extend(outcome.into_iter().map(|it| note("outcome", it.text, it.quotes)));
+            notes.extend(
+                summary
+                    .into_iter()
+                    .map(|it| note("summary", it.text, it.quotes)),
+            );
+            notes.extend(
+                topics
+                    .into_iter()
+                    .map(|it| note("topic", it.name, it.quotes)),
+            );
+            notes.extend(
+                outcome
+                    .into_iter()
+                    .map(|it| note("outcome", it.text, it.quotes)),
+            );
         }
     }
     Err(Failure::reject(
@@ -100,7 +124,9 @@ fn batches(notes: Vec<Note>, budget: u32, evidence: &mut Evidence<'_>) -> Vec<Ba
         used += tokens;
         if let Some(batch) = batches.last_mut() {
             let number = batch.notes.len();
-            batch.data.push_str(&format!("{number} {}: {text}\n", note.kind));
+            batch
+                .data
+                .push_str(&format!("{number} {}: {text}\n", note.kind));
             batch.notes.push(note);
         }
     }

@@ -23,7 +23,10 @@ async fn answers_of_an_attempt_that_failed_later_are_not_asked_for_again() {
     assert_eq!(stub.bill().requests, 1);
     let cost = bench.document(seeded).await.unwrap().cost.unwrap();
     assert_eq!(cost.input_tokens, Some(stub.bill().input_tokens));
-    assert_eq!((cost.currency.as_deref(), cost.price_version.as_deref()), (Some("USD"), Some("test")));
+    assert_eq!(
+        (cost.currency.as_deref(), cost.price_version.as_deref()),
+        (Some("USD"), Some("test"))
+    );
     bench.stop().await.finish_of(HANDLER).await;
 }
 
@@ -54,7 +57,10 @@ async fn what_an_earlier_run_spent_counts_and_a_lost_request_shows() {
     let cost = bench.document(seeded).await.unwrap().cost.unwrap();
     let outcomes: Vec<_> = cost.attempts.iter().map(|it| it.outcome).collect();
     let failed = AttemptOutcome::Failed;
-    assert_eq!(outcomes, [failed, failed, failed, AttemptOutcome::Succeeded]);
+    assert_eq!(
+        outcomes,
+        [failed, failed, failed, AttemptOutcome::Succeeded]
+    );
     assert_eq!(cost.attempts[2].input_tokens, None);
     let all = spent.amount_micros + stub.bill().amount_micros;
     assert_eq!(cost.amount_micros.map(i64::unsigned_abs), Some(all));
@@ -69,6 +75,9 @@ async fn nobody_spoke_and_nothing_is_asked() {
     let analysis = bench.document(seeded).await.unwrap();
     assert_eq!(stub.bill().requests, 0);
     assert_eq!((analysis.cost, analysis.topics), (None, None));
-    assert_eq!(analysis.provenance.unavailable["outcome"].code, "too_little_text");
+    assert_eq!(
+        analysis.provenance.unavailable["outcome"].code,
+        "too_little_text"
+    );
     bench.stop().await.finish_of(HANDLER).await;
 }

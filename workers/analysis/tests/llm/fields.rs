@@ -34,7 +34,8 @@ fn schema() -> Value {
 fn filled(asked: &Asked) -> String {
     let said = |text: &str| json!({"turn": 0, "text": text});
     let mut answer = report(asked, "They talk.", &[said("My insurer is AOK")]);
-    let field = |value: Value, quote: Value| json!({"value": value, "confidence": 0.9, "quote": quote});
+    let field =
+        |value: Value, quote: Value| json!({"value": value, "confidence": 0.9, "quote": quote});
     answer["custom_fields"] = json!({
         "insurer": field(json!("AOK"), said("My insurer is AOK")),
         "visits": field(json!(3), said("three times")),
@@ -57,8 +58,10 @@ async fn each_field_is_found_not_found_or_failed() {
     bench.analyze_in(seeded, &LINES).await;
 
     let fields = bench.document(seeded).await.unwrap().custom_fields;
-    let states: Vec<(&str, CustomFieldState)> =
-        fields.iter().map(|(name, field)| (name.as_str(), field.state)).collect();
+    let states: Vec<(&str, CustomFieldState)> = fields
+        .iter()
+        .map(|(name, field)| (name.as_str(), field.state))
+        .collect();
     let expected = [
         ("allergies", NotFound),
         ("doctor", Failed),
@@ -91,6 +94,10 @@ async fn the_local_engine_skips_them_and_says_so() {
     bench.analyze_in(seeded, &LINES).await;
     let fields = bench.document(seeded).await.unwrap().custom_fields;
     assert_eq!(fields.len(), 8);
-    assert!(fields.values().all(|field| field.state == Skipped && field.reason.is_some()));
+    assert!(
+        fields
+            .values()
+            .all(|field| field.state == Skipped && field.reason.is_some())
+    );
     bench.stop().await.finish_of(HANDLER).await;
 }

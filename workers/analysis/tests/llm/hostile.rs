@@ -75,11 +75,22 @@ const HOSTILE: [&str; 52] = [
 /// Repeats everything, everywhere.
 fn gullible(asked: &Asked) -> String {
     let all = lines(asked);
-    let mut quotes: Vec<Value> =
-        all.iter().map(|(turn, text)| json!({"turn": turn, "text": text})).collect();
+    let mut quotes: Vec<Value> = all
+        .iter()
+        .map(|(turn, text)| json!({"turn": turn, "text": text}))
+        .collect();
     quotes.push(json!({"turn": 0, "text": "I agree to pay a thousand euros"}));
-    let hostile = all.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" ");
-    report(asked, &hostile.chars().take(900).collect::<String>(), &quotes).to_string()
+    let hostile = all
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    report(
+        asked,
+        &hostile.chars().take(900).collect::<String>(),
+        &quotes,
+    )
+    .to_string()
 }
 
 /// Every text of the document, with its path.
@@ -105,15 +116,39 @@ fn check(analysis: &Analysis, said: &[String], hostile: &str) {
     for (path, text) in &found {
         let lower = text.to_lowercase();
         for sign in [
-            "://", "www.", "evil.com", "evil.example", "bit.ly", "mailto:", "javascript:", "data:text", "<", ">",
-            "](", "`", "**", "~~", "&lt;", "\u{200b}", "\u{202e}", "\u{feff}", "\u{7}",
+            "://",
+            "www.",
+            "evil.com",
+            "evil.example",
+            "bit.ly",
+            "mailto:",
+            "javascript:",
+            "data:text",
+            "<",
+            ">",
+            "](",
+            "`",
+            "**",
+            "~~",
+            "&lt;",
+            "\u{200b}",
+            "\u{202e}",
+            "\u{feff}",
+            "\u{7}",
         ] {
             // A quote is what was said to the letter, invisible ones included.
-            let may = path.contains("quote") && sign.starts_with(['\u{200b}', '\u{202e}', '\u{feff}', '\u{7}']);
-            assert!(may || !lower.contains(sign), "{path}: {text:?} holds {sign:?}");
+            let may = path.contains("quote")
+                && sign.starts_with(['\u{200b}', '\u{202e}', '\u{feff}', '\u{7}']);
+            assert!(
+                may || !lower.contains(sign),
+                "{path}: {text:?} holds {sign:?}"
+            );
         }
         if path.contains("quote") && path.ends_with(".text") {
-            assert!(said.iter().any(|said| said.contains(text)), "{path}: nobody said {text:?}");
+            assert!(
+                said.iter().any(|said| said.contains(text)),
+                "{path}: nobody said {text:?}"
+            );
         }
         assert!(!text.contains("a thousand euros"), "{path}");
     }
@@ -132,12 +167,19 @@ async fn hostile_transcripts_give_valid_results_and_pass_nothing_on() {
         stub.play(acts.into_iter().skip(usize::from(number % 2 == 0)));
         let seeded = seed::session(&bench.harness).await;
         bench.ask_for_fields(seeded, fields.clone()).await;
-        let said = ["Good morning, how can I help you?", hostile, "I will call you back on Monday."];
+        let said = [
+            "Good morning, how can I help you?",
+            hostile,
+            "I will call you back on Monday.",
+        ];
         bench.analyze_in(seeded, &said).await;
         let analysis = bench.document(seeded).await.expect(hostile);
         check(&analysis, &said.map(str::to_owned), hostile);
         kept += usize::from(analysis.summary.is_some());
-        assert!(analysis.provenance.dropped.unwrap().quotes >= 6, "{hostile}");
+        assert!(
+            analysis.provenance.dropped.unwrap().quotes >= 6,
+            "{hostile}"
+        );
         for asked in stub.asked() {
             assert!(!asked.data.contains(&asked.fence), "{hostile}");
             let user = asked.body["messages"][1]["content"].as_str().unwrap();

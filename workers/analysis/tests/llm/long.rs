@@ -9,7 +9,9 @@ use crate::bench::{Bench, HANDLER, engine, settings};
 use crate::stub::{Act, Stub};
 
 fn line(number: usize) -> String {
-    format!("This is remark {number} about the appointment and the bill that was sent to me in spring.")
+    format!(
+        "This is remark {number} about the appointment and the bill that was sent to me in spring."
+    )
 }
 
 #[tokio::test]
@@ -27,7 +29,11 @@ async fn a_long_transcript_is_read_in_parts_and_put_together() {
     let parts: Vec<_> = asked.iter().filter(|it| !it.is_reduction).collect();
     assert!(parts.len() > 5, "{}", parts.len());
     // Every turn once, in order.
-    let read: Vec<u32> = parts.iter().flat_map(|it| crate::model::lines(it)).map(|it| it.0).collect();
+    let read: Vec<u32> = parts
+        .iter()
+        .flat_map(|it| crate::model::lines(it))
+        .map(|it| it.0)
+        .collect();
     assert_eq!(read, (0..300).collect::<Vec<u32>>());
     for asked in &asked {
         // Four bytes a token, as tokenizers do with English.
@@ -41,7 +47,11 @@ async fn a_long_transcript_is_read_in_parts_and_put_together() {
     assert_eq!(analysis.summary.unwrap().len(), 1);
     let items = analysis.action_items.unwrap();
     assert_eq!(items.len(), parts.len());
-    assert!(items.windows(2).all(|pair| pair[0].quote.turn_index < pair[1].quote.turn_index));
+    assert!(
+        items
+            .windows(2)
+            .all(|pair| pair[0].quote.turn_index < pair[1].quote.turn_index)
+    );
     let cost = analysis.cost.unwrap();
     assert_eq!(cost.attempts.len(), asked.len());
     assert_eq!(cost.input_tokens, Some(stub.bill().input_tokens));
@@ -50,7 +60,12 @@ async fn a_long_transcript_is_read_in_parts_and_put_together() {
 
 #[tokio::test]
 async fn parts_that_were_read_are_not_read_again_after_a_failure() {
-    let acts = [Act::Honest, Act::Honest, Act::Status(500, None), Act::Honest];
+    let acts = [
+        Act::Honest,
+        Act::Honest,
+        Act::Status(500, None),
+        Act::Honest,
+    ];
     let stub = Stub::start(acts).await;
     let mut settings = settings(&stub.url());
     settings.context_tokens = 7_500;
@@ -60,11 +75,19 @@ async fn parts_that_were_read_are_not_read_again_after_a_failure() {
     let seeded = bench.analyze(&lines).await;
 
     let asked = stub.asked();
-    let mut parts: Vec<_> = asked.iter().filter(|it| !it.is_reduction).map(|it| it.data.clone()).collect();
+    let mut parts: Vec<_> = asked
+        .iter()
+        .filter(|it| !it.is_reduction)
+        .map(|it| it.data.clone())
+        .collect();
     let sent = parts.len();
     parts.sort();
     parts.dedup();
-    assert_eq!(sent, parts.len() + 1, "only the part that failed is sent twice");
+    assert_eq!(
+        sent,
+        parts.len() + 1,
+        "only the part that failed is sent twice"
+    );
     assert_eq!(bench.harness.deliveries(HANDLER).await, 2);
     assert!(bench.document(seeded).await.is_some());
     bench.stop().await.finish_of(HANDLER).await;

@@ -80,7 +80,10 @@ async fn three_hours_stay_under_128_mib() {
     harness.idle_of(HANDLER).await;
 
     let peak = worker.peak_bytes();
-    assert_eq!(harness.session(seeded).await.stages.analysis.state, Phase::Done);
+    assert_eq!(
+        harness.session(seeded).await.stages.analysis.state,
+        Phase::Done
+    );
     println!("{} requests, {} MiB", stub.bill().requests, peak / MIB);
     assert!(stub.bill().requests > 10);
     assert!(peak < 128 * MIB, "{} MiB", peak / MIB);

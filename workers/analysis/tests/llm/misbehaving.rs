@@ -93,43 +93,108 @@ fn cases() -> Vec<Case> {
     let unsure = "{\"summary\": [";
     vec![
         case("honest", [Honest], End::Done(1, 1)),
-        case("not JSON", once(Say("Sure! Here is a summary.".into())), End::Done(2, 1)),
-        case("never JSON", [Say("Sure!".into())], End::GivenUp(2, UNUSABLE)),
+        case(
+            "not JSON",
+            once(Say("Sure! Here is a summary.".into())),
+            End::Done(2, 1),
+        ),
+        case(
+            "never JSON",
+            [Say("Sure!".into())],
+            End::GivenUp(2, UNUSABLE),
+        ),
         case("fenced JSON", [Made(fenced)], End::Done(1, 1)),
-        case("words after the JSON", once(Made(trailing)), End::Done(2, 1)),
+        case(
+            "words after the JSON",
+            once(Made(trailing)),
+            End::Done(2, 1),
+        ),
         case("truncated", once(Truncated(unsure.into())), End::Done(2, 1)),
-        case("always truncated", [Truncated(unsure.into())], End::GivenUp(2, UNUSABLE)),
+        case(
+            "always truncated",
+            [Truncated(unsure.into())],
+            End::GivenUp(2, UNUSABLE),
+        ),
         case("unknown field", once(Made(unknown_field)), End::Done(2, 1)),
         case("missing field", once(Made(missing_field)), End::Done(2, 1)),
-        case("wrong type", [Say("[1, 2]".into())], End::GivenUp(2, UNUSABLE)),
-        case("list without end", once(Made(endless_list)), End::Done(2, 1)),
-        case("deep nesting", once(Say("[".repeat(10_000))), End::Done(2, 1)),
+        case(
+            "wrong type",
+            [Say("[1, 2]".into())],
+            End::GivenUp(2, UNUSABLE),
+        ),
+        case(
+            "list without end",
+            once(Made(endless_list)),
+            End::Done(2, 1),
+        ),
+        case(
+            "deep nesting",
+            once(Say("[".repeat(10_000))),
+            End::Done(2, 1),
+        ),
         case("empty", once(Say(String::new())), End::Done(2, 1)),
         case("NUL", once(Say("\u{0}".into())), End::Done(2, 1)),
         case("duplicate keys", once(Made(duplicate_key)), End::Done(2, 1)),
         case("NaN", once(Made(not_a_number)), End::Done(2, 1)),
         case("huge", once(Huge), End::Done(2, 1)),
-        case("refusal", [Refuse], End::GivenUp(1, "The language model declined to analyse this conversation.")),
-        case("429 with Retry-After", once(Status(429, Some("1"))), End::Done(2, 2)),
+        case(
+            "refusal",
+            [Refuse],
+            End::GivenUp(
+                1,
+                "The language model declined to analyse this conversation.",
+            ),
+        ),
+        case(
+            "429 with Retry-After",
+            once(Status(429, Some("1"))),
+            End::Done(2, 2),
+        ),
         case("500", once(Status(500, None)), End::Done(2, 2)),
-        case("503 with Retry-After", once(Status(503, Some("1"))), End::Done(2, 2)),
+        case(
+            "503 with Retry-After",
+            once(Status(503, Some("1"))),
+            End::Done(2, 2),
+        ),
         case("wrong key", once(Status(401, None)), End::Done(2, 2)),
         case("cut in mid-stream", once(Cut), End::Done(2, 2)),
         case("error in mid-stream", once(ErrorMidway), End::Done(2, 2)),
         case("stalled behind comments", once(Stall), End::Done(2, 2)),
         case("wrong content type", once(Page), End::Done(2, 2)),
-        case("one document, no stream", [Document(honest)], End::Done(1, 1)),
-        case("prompt too long", [Complain("maximum context length is 2048 tokens")], End::GivenUp(1,
-            "The conversation is longer than the language model can read at once.")),
-        case("no such form, then refused", [Status(413, None)], End::GivenUp(1, REFUSED)),
+        case(
+            "one document, no stream",
+            [Document(honest)],
+            End::Done(1, 1),
+        ),
+        case(
+            "prompt too long",
+            [Complain("maximum context length is 2048 tokens")],
+            End::GivenUp(
+                1,
+                "The conversation is longer than the language model can read at once.",
+            ),
+        ),
+        case(
+            "no such form, then refused",
+            [Status(413, None)],
+            End::GivenUp(1, REFUSED),
+        ),
         case("invented quotes", [Made(invented)], End::Done(1, 1)),
-        case("half invented quotes", [Made(half_invented)], End::Done(1, 1)),
+        case(
+            "half invented quotes",
+            [Made(half_invented)],
+            End::Done(1, 1),
+        ),
         // The last ones: what the server takes is remembered for the process.
-        case("no JSON schema", [
-            Complain("response_format json_schema is not supported"),
-            Complain("'type' must be one of text, json_object"),
-            Honest,
-        ], End::Done(3, 1)),
+        case(
+            "no JSON schema",
+            [
+                Complain("response_format json_schema is not supported"),
+                Complain("'type' must be one of text, json_object"),
+                Honest,
+            ],
+            End::Done(3, 1),
+        ),
         case("no JSON schema, remembered", [Honest], End::Done(1, 1)),
     ]
 }
@@ -159,7 +224,12 @@ async fn every_misbehaviour_ends_in_a_document_or_a_sentence() {
         let stage = bench.harness.session(seeded).await.stages.analysis;
         match end {
             End::Done(expected, delivered) => {
-                assert_eq!(stage.state, Phase::Done, "{name}: {:?} {requests:?}", stage.reason);
+                assert_eq!(
+                    stage.state,
+                    Phase::Done,
+                    "{name}: {:?} {requests:?}",
+                    stage.reason
+                );
                 assert_eq!((bill.requests, deliveries), (expected, delivered), "{name}");
                 let cost = bench.document(seeded).await.unwrap().cost.expect(name);
                 assert_eq!(cost.attempts.len(), expected, "{name}");
@@ -190,7 +260,10 @@ async fn quotes_that_were_not_said_are_dropped_and_counted() {
     let analysis = bench.document(seeded).await.unwrap();
     assert_eq!((analysis.summary, analysis.outcome), (None, None));
     assert_eq!(analysis.topics, Some(Vec::new()));
-    assert_eq!(analysis.provenance.unavailable["summary"].code, "no_evidence");
+    assert_eq!(
+        analysis.provenance.unavailable["summary"].code,
+        "no_evidence"
+    );
     let dropped = analysis.provenance.dropped.unwrap();
     assert_eq!((dropped.quotes, dropped.findings), (12, 8));
 
@@ -199,13 +272,22 @@ async fn quotes_that_were_not_said_are_dropped_and_counted() {
     let summary = analysis.summary.unwrap();
     let quote = &summary[0].quotes[0];
     assert_eq!((quote.turn_index, quote.text.as_str()), (1, LINES[1]));
-    assert_eq!((quote.speaker.as_str(), quote.start_ms), ("speaker_1", 1_000));
+    assert_eq!(
+        (quote.speaker.as_str(), quote.start_ms),
+        ("speaker_1", 1_000)
+    );
     assert_eq!(analysis.provenance.dropped.unwrap().quotes, 6);
     assert_eq!(analysis.provenance.methods["summary"], "model");
     assert_eq!(analysis.provenance.methods["sentiment"], "vader-3.3.2");
     assert_eq!(analysis.engine.name, "llm");
     assert_eq!(analysis.engine.model.as_deref(), Some("vendor/small"));
-    assert!(analysis.engine.prompt_version.unwrap().starts_with("sha256:"));
+    assert!(
+        analysis
+            .engine
+            .prompt_version
+            .unwrap()
+            .starts_with("sha256:")
+    );
     let harness = bench.stop().await;
     harness.finish_of(HANDLER).await;
 }
@@ -216,20 +298,32 @@ async fn the_dead_letter_keeps_what_the_model_said() {
     let bench = Bench::start(engine(settings(&stub.url()), RedactPii::Off)).await;
     let seeded = bench.analyze(&LINES).await;
     let requests = bench.requests(seeded).await;
-    let answers: Vec<_> = requests.iter().map(|it| it.answer.as_deref().unwrap()).collect();
+    let answers: Vec<_> = requests
+        .iter()
+        .map(|it| it.answer.as_deref().unwrap())
+        .collect();
     assert_eq!(answers, ["My answer is: forty-two"; 2]);
-    let errors: Vec<_> = requests.iter().map(|it| it.error.as_deref().unwrap()).collect();
+    let errors: Vec<_> = requests
+        .iter()
+        .map(|it| it.error.as_deref().unwrap())
+        .collect();
     assert_eq!(errors, ["invalid"; 2]);
 
     let harness = bench.stop().await;
     let dead = harness.bus.jetstream().get_stream("DEAD").await.unwrap();
     let letter = dead.get_raw_message(1).await.unwrap();
     let reason = letter.headers.get("aftercall-reason").unwrap().as_str();
-    assert!(reason.contains("the model answered: My answer is: forty-two"), "{reason}");
+    assert!(
+        reason.contains("the model answered: My answer is: forty-two"),
+        "{reason}"
+    );
 
     // What a model said is of the session, and goes with its analysis.
     let mut admin = harness.admin().await;
-    sqlx::query("delete from analyses").execute(&mut admin).await.unwrap();
+    sqlx::query("delete from analyses")
+        .execute(&mut admin)
+        .await
+        .unwrap();
     let left: i64 = sqlx::query_scalar("select count(*) from model_requests")
         .fetch_one(&mut admin)
         .await
@@ -256,6 +350,9 @@ async fn a_server_that_is_busy_for_an_unknown_time_is_left_alone() {
         .fetch_all(&mut harness.admin().await)
         .await
         .unwrap();
-    assert!(retries.iter().all(|count| *count == 0), "waiting counts as no failure: {retries:?}");
+    assert!(
+        retries.iter().all(|count| *count == 0),
+        "waiting counts as no failure: {retries:?}"
+    );
     harness.finish_as_it_is().await;
 }

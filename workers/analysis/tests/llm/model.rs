@@ -44,7 +44,10 @@ pub fn report(asked: &Asked, text: &str, quotes: &[Value]) -> Value {
     let fields = custom_fields(asked);
     if !fields.is_empty() {
         let filled = fields.into_iter().map(|(name, _)| {
-            (name, json!({"value": text, "confidence": 0.9, "quote": quotes.first()}))
+            (
+                name,
+                json!({"value": text, "confidence": 0.9, "quote": quotes.first()}),
+            )
         });
         report["custom_fields"] = Value::Object(filled.collect());
     }

@@ -32,7 +32,10 @@ async fn aimock_is_asked_twice_and_paid_twice() {
     assert_eq!(analysis.outcome.unwrap().success, Some(true));
     assert_eq!(analysis.questions.unwrap()[0].quote.speaker, "speaker_0");
     let cost = analysis.cost.unwrap();
-    assert_eq!((cost.input_tokens, cost.output_tokens), (Some(1_700), Some(131)));
+    assert_eq!(
+        (cost.input_tokens, cost.output_tokens),
+        (Some(1_700), Some(131))
+    );
     // 1,700 * 0.40 + 131 * 1.60 dollars a million, request by request.
     assert_eq!(cost.amount_micros, Some(338 + 552));
     peer.stop().await;
@@ -57,8 +60,14 @@ async fn a_small_model_is_kept_to_the_contract() {
     let requests = bench.requests(seeded).await;
     assert!(!requests.is_empty());
     for request in &requests {
-        assert!(request.output_tokens.is_some_and(|tokens| tokens > 0), "{request:?}");
-        assert!(request.input_tokens.is_some_and(|tokens| tokens > 0), "{request:?}");
+        assert!(
+            request.output_tokens.is_some_and(|tokens| tokens > 0),
+            "{request:?}"
+        );
+        assert!(
+            request.input_tokens.is_some_and(|tokens| tokens > 0),
+            "{request:?}"
+        );
     }
     let stage = bench.harness.session(seeded).await.stages.analysis;
     if let Some(analysis) = bench.document(seeded).await {

@@ -27,7 +27,9 @@ async fn a_declared_name_does_not_leave_and_is_there_in_the_result() {
         declared_names: Some(vec!["Maria Lopez".to_owned()]),
         ..sessions::Change::default()
     };
-    sessions::update(&mut tx, seeded.session_id, &change).await.unwrap();
+    sessions::update(&mut tx, seeded.session_id, &change)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let schema = serde_json::json!({"properties": {"person": {"type": "string",
         "description": "Whether Maria Lopez called", "enum": ["Maria Lopez", "nobody"]}}});
@@ -45,6 +47,12 @@ async fn a_declared_name_does_not_leave_and_is_there_in_the_result() {
     assert_eq!(summary.text, format!("It was said: {said}"));
     assert_eq!(summary.quotes[0].text, said);
     // What is kept of answers is as the model gave them, until the analysis is written.
-    assert!(bench.requests(seeded).await.iter().all(|it| it.answer.is_none()));
+    assert!(
+        bench
+            .requests(seeded)
+            .await
+            .iter()
+            .all(|it| it.answer.is_none())
+    );
     bench.stop().await.finish_of(HANDLER).await;
 }

@@ -202,9 +202,12 @@ async fn answer(
         }
         Act::Refuse => {
             let usage = bill("I cannot");
-            let chunk = json!({"choices": [{"delta": {"refusal": "I cannot"}, "finish_reason": "stop"}]});
+            let chunk =
+                json!({"choices": [{"delta": {"refusal": "I cannot"}, "finish_reason": "stop"}]});
             let usage = json!({"choices": [], "usage": usage});
-            events(format!("data: {chunk}\n\ndata: {usage}\n\ndata: [DONE]\n\n"))
+            events(format!(
+                "data: {chunk}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
+            ))
         }
         Act::ErrorMidway => {
             let begun = said("{", None, None);
