@@ -1,6 +1,7 @@
 //! The session's transcript: generations composed of its recordings' transcriptions.
 
 use serde_json::Value;
+use sqlx::types::Json;
 
 use super::Tx;
 use super::timeline::LockedSession;
@@ -84,27 +85,26 @@ pub async fn get(
     generation: Option<i32>,
 ) -> Result<Option<Transcript>, sqlx::Error> {
     let row = sqlx::query!(
-        "select generation, language, engine, duration_ms, note, turns, created_at
+        r#"select generation, language, engine, duration_ms, note,
+            turns as "turns: Json<Vec<Turn>>", created_at
         from transcripts where session_id = $1 and ($2::int is null or generation = $2)
-        order by generation desc limit 1",
+        order by generation desc limit 1"#,
         session_id.0,
         generation,
     )
     .fetch_optional(&mut **tx)
-    .await?;
-    row.map(|row| {
-        Ok(Transcript {
-            session_id,
-            generation: row.generation,
-            language: row.language,
-            engine: row.engine,
-            duration_ms: row.duration_ms,
-            note: row.note,
-            turns: decode(row.turns)?,
-            created_at: row.created_at.into(),
-        })
-    })
-    .transpose()
+    .await
+    .map_err(undecoded)?;
+    Ok(row.map(|row| Transcript {
+        session_id,
+        generation: row.generation,
+        language: row.language,
+        engine: row.engine,
+        duration_ms: row.duration_ms,
+        note: row.note,
+        turns: row.turns.0,
+        created_at: row.created_at.into(),
+    }))
 }
 
 /// The newest generation that is written; 0 before the first.
@@ -126,6 +126,14 @@ pub async fn last_written(tx: &mut Tx, session_id: SessionId) -> Result<i32, sql
     )
     .fetch_one(&mut **tx)
     .await
+}
+
+/// Turns are read from the row itself: a tree of values in between takes several times their size.
+fn undecoded(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::ColumnDecode { source, .. } => sqlx::Error::Decode(source),
+        error => error,
+    }
 }
 
 fn decode(turns: Value) -> Result<Vec<Turn>, sqlx::Error> {

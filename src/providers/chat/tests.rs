@@ -1,6 +1,7 @@
 //! The client against a server on a real socket that follows the published protocol:
 //! <https://platform.openai.com/docs/api-reference/chat-streaming>
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -57,7 +58,9 @@ fn events(body: impl Into<Body>) -> Reply {
 /// The events of an answer, as OpenAI sends them.
 fn said(pieces: &[&str], finish_reason: &str) -> String {
     let mut body = String::new();
-    let mut add = |chunk: Value| body.push_str(&format!("data: {chunk}\n\n"));
+    let mut add = |chunk: Value| {
+        let _ = write!(body, "data: {chunk}\n\n");
+    };
     add(json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}));
     for piece in pieces {
         add(json!({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": null}]}));

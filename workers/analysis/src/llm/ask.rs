@@ -1,6 +1,7 @@
 //! One question to the model: each request recorded before it is sent and after it ends, an answer that
 //! cannot be used asked for once more, and one that can never paid for twice.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use aftercall::config::Prices;
@@ -213,7 +214,7 @@ impl Question<'_> {
         let fenced = prompts::fenced(self.data);
         let mut user = format!("{}\n\n{fenced}", self.ahead);
         if let Some(complaint) = complaint {
-            user.push_str(&format!("\n\n{}{complaint}", prompts::REPAIR));
+            let _ = write!(user, "\n\n{}{complaint}", prompts::REPAIR);
         }
         user
     }

@@ -114,7 +114,7 @@ mod tests {
             price(usage(2, 0, None), Some(&prices())).map(|it| it.amount_micros),
             Some(1)
         );
-        assert_eq!(price(usage(u64::MAX, 0, None), Some(&prices())), None);
+        assert_eq!(price(usage(0, u64::MAX, None), Some(&prices())), None);
     }
 
     fn request(state: &str, amount: Option<i64>, currency: Option<&str>) -> ModelRequest {

@@ -1,5 +1,7 @@
 //! The transcript as the model reads it: one line a turn, in parts that fit into its context.
 
+use std::fmt::Write as _;
+
 use aftercall::documents::transcript::Turn;
 use aftercall::redaction::Redactor;
 
@@ -97,7 +99,7 @@ pub fn split(
                 used = 0;
             }
             used += tokens;
-            part.push_str(&format!("{} {label}: {piece}\n", turn.index));
+            let _ = writeln!(part, "{} {label}: {piece}", turn.index);
         }
     }
     if !part.is_empty() {

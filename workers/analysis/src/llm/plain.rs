@@ -12,7 +12,7 @@ const HOST_ENDS: [&str; 48] = [
     "cloud", "page", "web", "blog", "io", "ai", "co", "cc", "tv", "ly", "gl", "gg", "eu", "uk",
     "de", "fr", "ru", "cn", "jp", "ch", "nl", "pl", "br", "example",
 ];
-/// Schemes that do something when they are clicked, beside all with `://`.
+/// Schemes that do something when they are clicked, beside all with `//`.
 const SCHEMES: [&str; 6] = [
     "mailto:",
     "javascript:",
@@ -101,11 +101,15 @@ fn entity(text: &str) -> Option<(usize, usize)> {
 
 fn has_link(text: &str) -> bool {
     let lower = text.to_lowercase();
-    lower.contains("://")
+    lower.contains("//")
         || lower.contains("www.")
         || SCHEMES.iter().any(|scheme| lower.contains(scheme))
         || lower
             .split(|c: char| c.is_whitespace() || ",;|\"<>()[]{}".contains(c))
+            .any(is_address)
+        // Whatever it is glued to.
+        || lower
+            .split(|c: char| !c.is_alphanumeric() && !".-@".contains(c))
             .any(is_address)
 }
 
@@ -163,6 +167,9 @@ mod tests {
             "evil\u{ad}.com",
             "https:`//evil.example",
             "ev*il*.com",
+            "href=evil.com",
+            "a:evil.com",
+            "<a href=\"//evil.test\">",
         ] {
             assert_eq!(plain(text, 500), None, "{text}");
         }

@@ -107,7 +107,7 @@ mod tests {
             ("\"Monday at three?\"", 1, 1, "Monday at three?"),
             ("Monday", 1, 1, "Monday"),
             ("Monday", 9, 0, "Monday"),
-            ("Étienne said “no”", 1, 1, "Étienne said \"no\""),
+            ("Étienne said “no”.", 1, 1, "Étienne said \"no\"."),
             ("… at three …", 1, 1, "at three"),
         ] {
             assert_eq!(

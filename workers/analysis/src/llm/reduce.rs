@@ -1,6 +1,8 @@
 //! Findings of parts put together: lists are joined here, and what needs the whole (summary, topics,
 //! outcome) is made by the model from notes, which carry their quotes along.
 
+use std::fmt::Write as _;
+
 use aftercall::documents::analysis::{Quote, Statement, Topic};
 use aftercall::worker::Failure;
 
@@ -124,9 +126,7 @@ fn batches(notes: Vec<Note>, budget: u32, evidence: &mut Evidence<'_>) -> Vec<Ba
         used += tokens;
         if let Some(batch) = batches.last_mut() {
             let number = batch.notes.len();
-            batch
-                .data
-                .push_str(&format!("{number} {}: {text}\n", note.kind));
+            let _ = writeln!(batch.data, "{number} {}: {text}", note.kind);
             batch.notes.push(note);
         }
     }

@@ -2,6 +2,7 @@
 //! (<https://platform.openai.com/docs/api-reference/chat-streaming>), and keeps a bill.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -241,7 +242,9 @@ fn events(body: impl Into<Body>) -> Response {
 /// The events of an answer; one that has no finish reason breaks off.
 fn said(text: &str, finish: Option<&str>, usage: Option<Value>) -> String {
     let mut body = String::new();
-    let mut add = |chunk: Value| body.push_str(&format!("data: {chunk}\n\n"));
+    let mut add = |chunk: Value| {
+        let _ = write!(body, "data: {chunk}\n\n");
+    };
     add(json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}));
     let letters: Vec<char> = text.chars().collect();
     for piece in letters.chunks(40) {
