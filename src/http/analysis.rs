@@ -17,6 +17,7 @@ use super::commit::{commit, stage};
 use super::extract::{Answer, Id, IdempotencyKey, Params, Trace};
 use super::idempotent::{self, Begun};
 use super::problem::{ApiError, Problem};
+use super::redacted::View;
 use super::retry::retry_transcriptions;
 use super::sessions;
 use super::shapes::Requested;
@@ -144,6 +145,8 @@ pub async fn analyze(
 }
 
 /// Get the analysis of a session. Answers before there is one, too.
+///
+/// With `REDACT_PII=always` placeholders stand for personal data where they do in the transcript.
 #[utoipa::path(get, path = "/analysis/{session_id}/analysis", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path)),
     responses(
@@ -158,10 +161,14 @@ pub async fn get(
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = sessions::read(&mut tx, id).await?;
     let generations = analyses::generations(&mut tx, id).await?;
-    let analysis = analyses::newest_document(&mut tx, id).await?;
-    if analysis.is_some() {
+    let mut analysis = analyses::newest_document(&mut tx, id).await?;
+    if let Some(document) = analysis {
+        let mut view = View::of(&state, &mut tx, id).await?;
+        analysis = Some(view.analysis(&mut tx, document).await?);
         let object = Object::session(session.account_id, id);
-        note(&mut tx, &caller, "analysis.read", object, json!({})).await?;
+        let redacted = view.is_redacted().then(|| json!({ "redacted": true }));
+        let details = redacted.unwrap_or_else(|| json!({}));
+        note(&mut tx, &caller, "analysis.read", object, details).await?;
     }
     tx.commit().await?;
     let newest = generations.last();

@@ -19,6 +19,7 @@ use super::extract::{Answer, Id, Params};
 use super::page::{Page, PageParams};
 use super::problem::{ApiError, Problem};
 use super::ranges::{self, Wanted};
+use super::redacted::{self, View};
 use super::sessions;
 use crate::db::Tx;
 use crate::db::recordings::{self, Recording};
@@ -82,7 +83,12 @@ pub async fn list(
     let (limit, after) = (params.limit()?, params.position()?);
     let mut tx = state.db.begin(caller.principal()).await?;
     sessions::read(&mut tx, id).await?;
-    let rows = recordings::page(&mut tx, id, after, limit + 1).await?;
+    let mut rows = recordings::page(&mut tx, id, after, limit + 1).await?;
+    let mut view = View::of(&state, &mut tx, id).await?;
+    for row in &mut rows {
+        // People name files after people.
+        row.file_name = row.file_name.take().map(|name| view.text(name));
+    }
     tx.commit().await?;
     Ok(Json(Page::of(rows, limit, |row: &Recording| row.position)))
 }
@@ -90,7 +96,8 @@ pub async fn list(
 /// Play a recording back.
 ///
 /// Takes one range of bytes; several are answered with the whole. Each request that is answered with
-/// audio stands in the audit log.
+/// audio stands in the audit log. With `REDACT_PII=always` it is refused to whoever gets the transcript
+/// with placeholders.
 #[utoipa::path(get, path = "/sessions/{id}/recordings/{recording_id}/audio", tag = "recordings",
     security(("bearer" = [])),
     params(("id" = SessionId, Path), ("recording_id" = RecordingId, Path),
@@ -101,6 +108,7 @@ pub async fn list(
         (status = 206, content_type = "audio/*", body = Vec<u8>),
         (status = 304, description = "It is the one that `If-None-Match` names"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 416, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -114,6 +122,7 @@ pub async fn audio(
 ) -> Result<Response, ApiError> {
     let mut tx = state.db.begin(caller.principal()).await?;
     let recording = read(&mut tx, session_id, recording_id).await?;
+    redacted::require_original(&state, &mut tx, session_id).await?;
     if recording.state == "erased" {
         return Err(ApiError::NotFound {
             code: "recording_erased",

@@ -13,6 +13,7 @@ use super::audit::{Object, note};
 use super::caller::Caller;
 use super::extract::{Id, Params};
 use super::problem::{ApiError, Problem};
+use super::redacted::View;
 use super::sessions;
 use crate::db::transcripts;
 use crate::documents::subtitles;
@@ -50,6 +51,9 @@ impl Format {
 }
 
 /// Get the transcript as JSON, plain text or subtitles.
+///
+/// With `REDACT_PII=always` placeholders such as `[PHONE_1]` stand for personal data, except for people
+/// who act in the account of the session.
 #[utoipa::path(get, path = "/sessions/{id}/transcript", tag = "sessions", security(("bearer" = [])),
     params(("id" = SessionId, Path), TranscriptParams),
     responses(
@@ -77,8 +81,13 @@ pub async fn get(
         code: "no_transcript",
         what: "a transcript of this session",
     })?;
+    let mut view = View::of(&state, &mut tx, id).await?;
+    let transcript = view.transcript(transcript);
     let object = Object::session(session.account_id, id);
-    let details = json!({ "generation": transcript.generation });
+    let mut details = json!({ "generation": transcript.generation });
+    if view.is_redacted() {
+        details["redacted"] = json!(true);
+    }
     note(&mut tx, &caller, "transcript.read", object, details).await?;
     tx.commit().await?;
     let mut response = match format {

@@ -7,26 +7,18 @@ use super::spans::Claims;
 use super::tokens::{Sort, Text};
 
 /// Parts of names that are no name by themselves.
-const PARTICLES: &[&str] = &[
-    "al", "and", "bin", "da", "das", "de", "del", "den", "der", "di", "do", "dos", "dr", "du",
-    "el", "ibn", "jr", "la", "las", "le", "los", "mr", "mrs", "ms", "of", "phd", "prof", "sir",
-    "sr", "st", "ten", "ter", "the", "van", "von", "y", "zu",
-];
+const PARTICLES: &str = "al and bin da das de del den der di do dos dr du el ibn jr la las le los mr mrs ms of \
+    phd prof sir sr st ten ter the van von y zu";
 
 /// Parts of names that are also English words: they count with a capital, and where a sentence begins
 /// only beside another part of a name.
-const WORDS: &[&str] = &[
-    "amber", "april", "art", "august", "autumn", "baker", "banks", "bell", "best", "bill", "black",
-    "brook", "brooks", "brown", "carol", "chance", "chase", "clay", "cook", "crystal", "daisy",
-    "dale", "day", "dawn", "dean", "drew", "earl", "faith", "field", "fields", "fisher", "ford",
-    "frank", "gene", "glen", "good", "grace", "grant", "gray", "green", "guy", "hall", "hill",
-    "hope", "hunt", "hunter", "ivy", "jack", "joy", "june", "king", "knight", "lane", "law",
-    "long", "love", "mark", "mason", "max", "may", "mike", "miles", "miller", "moon", "nick",
-    "page", "park", "parks", "pat", "patience", "pearl", "penny", "pierce", "price", "rich", "rob",
-    "robin", "rose", "ruby", "sharp", "short", "sky", "smart", "stone", "strong", "sue", "summer",
-    "tony", "trip", "violet", "walker", "ward", "waters", "west", "white", "will", "winter",
-    "wood", "woods", "young",
-];
+const WORDS: &str = "amber april art august autumn baker banks bell best bill black brook brooks brown carol \
+    chance chase clay cook crystal daisy dale day dawn dean drew earl faith field fields \
+    fisher ford frank gene glen good grace grant gray green guy hall hill hope hunt hunter \
+    ivy jack joy june king knight lane law long love mark mason max may mike miles miller \
+    moon nick page park parks pat patience pearl penny pierce price rich rob robin rose ruby \
+    sharp short sky smart stone strong sue summer tony trip violet walker ward waters west \
+    white will winter wood woods young";
 
 /// Longest name in words.
 const MAX_WORDS: usize = 12;
@@ -38,6 +30,9 @@ pub struct Names {
     by_first: HashMap<String, Vec<Name>>,
     /// Every word of a name, in which a doubtful neighbour finds its proof.
     words: HashSet<String>,
+    /// First letters of the words, and bytes of the longest.
+    initials: HashSet<char>,
+    longest: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +97,7 @@ impl Names {
             return;
         };
         if let [word] = words.as_slice()
-            && (word.chars().count() < 2 || PARTICLES.contains(&word.as_str()))
+            && (word.chars().count() < 2 || PARTICLES.split(' ').any(|it| it == word))
         {
             return;
         }
@@ -110,9 +105,13 @@ impl Names {
         if candidates.iter().any(|name| name.words == words) {
             return;
         }
-        self.words.extend(words.iter().cloned());
+        for word in &words {
+            self.initials.extend(word.chars().next());
+            self.longest = self.longest.max(word.len());
+            self.words.insert(word.clone());
+        }
         candidates.push(Name {
-            is_doubtful: words.len() == 1 && WORDS.contains(&first.as_str()),
+            is_doubtful: words.len() == 1 && WORDS.split(' ').any(|it| it == first),
             words,
             person: person.to_owned(),
         });
@@ -152,13 +151,18 @@ impl Names {
             text.word(index)
                 .is_some_and(|word| word.chars().count() == 1)
         };
-        if !is_letter(first) {
+        let initial = text.word(first)?.chars().next()?;
+        if !is_letter(first) || !self.initials.contains(&initial) {
             return None;
         }
-        let (mut spelled, mut last, mut at) = (String::new(), first, first);
-        while is_letter(at) && spelled.len() < 64 {
+        let (mut spelled, mut found, mut at) = (String::new(), None, first);
+        while is_letter(at) && spelled.len() < self.longest {
             spelled.push_str(text.word(at)?);
-            last = at;
+            let names = self.by_first.get(&spelled);
+            if let Some(name) = names.and_then(|names| names.iter().find(|it| it.words.len() == 1))
+            {
+                found = Some((at, name.person.clone()));
+            }
             at += 1;
             if text
                 .get(at)
@@ -167,9 +171,7 @@ impl Names {
                 at += 1;
             }
         }
-        let name = self.by_first.get(&spelled)?;
-        let whole = name.iter().find(|name| name.words.len() == 1)?;
-        Some((last, whole.person.clone()))
+        found
     }
 }
 

@@ -124,8 +124,8 @@ impl Placeholders {
 pub fn length_of(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('[')?;
     let kinds = Kind::ALL.into_iter();
-    let rest = kinds.filter_map(|kind| inner.strip_prefix(kind.word()));
-    let rest = rest.filter_map(numbers).next()?;
+    let mut rests = kinds.filter_map(|kind| inner.strip_prefix(kind.word()));
+    let rest = rests.find_map(numbers)?;
     Some(text.len() - rest.len())
 }
 

@@ -26,6 +26,7 @@ mod other_sites;
 mod people;
 mod policy;
 mod recordings;
+mod redaction;
 mod registering_again;
 mod rollups;
 mod sessions;
