@@ -17,7 +17,7 @@ fn repeating(asked: &Asked) -> String {
 }
 
 #[tokio::test]
-async fn a_declared_name_does_not_leave_and_is_there_in_the_result() {
+async fn personal_data_does_not_leave_and_is_there_in_the_result() {
     let stub = Stub::start([Act::Made(repeating)]).await;
     let bench = Bench::start(engine(settings(&stub.url()), RedactPii::Llm)).await;
     let seeded = seed::session(&bench.harness).await;
@@ -34,13 +34,17 @@ async fn a_declared_name_does_not_leave_and_is_there_in_the_result() {
     let schema = serde_json::json!({"properties": {"person": {"type": "string",
         "description": "Whether Maria Lopez called", "enum": ["Maria Lopez", "nobody"]}}});
     bench.ask_for_fields(seeded, schema).await;
-    let said = "Hello, this is Maria Lopez again.";
+    let said = "Hello, this is Maria Lopez again, on 030 901820 or maria@example.org, card 4111 1111 1111 1111.";
     bench.analyze_in(seeded, &["Who is it?", said]).await;
 
     for asked in stub.asked() {
         let sent = asked.body.to_string();
-        assert!(!sent.contains("Maria") && !sent.contains("Lopez"), "{sent}");
-        assert!(sent.contains("[NAME_"), "{sent}");
+        for secret in ["Maria", "Lopez", "901820", "example.org", "4111"] {
+            assert!(!sent.contains(secret), "{secret}: {sent}");
+        }
+        for placeholder in ["[NAME_", "[PHONE_", "[EMAIL_", "[CARD_"] {
+            assert!(sent.contains(placeholder), "{placeholder}: {sent}");
+        }
     }
     let analysis = bench.document(seeded).await.unwrap();
     let summary = &analysis.summary.unwrap()[0];
