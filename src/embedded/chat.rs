@@ -29,7 +29,7 @@ pub struct ChatPeer {
 /// How one of them is run; the port comes last.
 struct Program {
     name: &'static str,
-    program: PathBuf,
+    path: PathBuf,
     args: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
     /// It prints this when it listens.
@@ -46,7 +46,7 @@ impl ChatPeer {
         args.extend(["--validate-on-load", "--strict", "-h", "127.0.0.1", "-p"].map(Into::into));
         let program = Program {
             name: "aimock",
-            program: install.node.clone(),
+            path: install.node.clone(),
             args,
             environment: vec![("HOME", dir.into())],
             ready: "server listening on",
@@ -59,7 +59,7 @@ impl ChatPeer {
         let model = install.dir.join(MODEL);
         let program = Program {
             name: "llama.cpp",
-            program: install.python.clone(),
+            path: install.python.clone(),
             args: vec!["-c".into(), LLAMA_SCRIPT.into(), model.into()],
             environment: vec![
                 ("PYTHONPATH", install.dir.clone().into()),
@@ -104,7 +104,7 @@ async fn launch(dir: &Path, log: &Path, program: &Program, port: u16) -> Result<
     let child = Child::spawn(Spec {
         name: program.name,
         account: Account::Caller,
-        program: program.program.clone(),
+        program: program.path.clone(),
         args,
         environment: Environment::Only(program.environment.clone()),
         log: log.to_owned(),

@@ -131,12 +131,11 @@ pub(super) fn unavailable(error: &reqwest::Error) -> ErrorKind {
 /// Seconds, or a date of HTTP (<https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let pause = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = rfc2822::parse(value).ok()?.timestamp();
-            Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
-        }
+    let pause = if let Ok(seconds) = value.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = rfc2822::parse(value).ok()?.timestamp();
+        Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
     };
     Some(pause.min(MAX_RETRY_AFTER))
 }
