@@ -18,6 +18,7 @@
 //! - [`db`]: every SQL statement
 //! - [`auth`]: access tokens, passwords, API keys
 //! - [`calls`]: the call record: its fields, what is wrong with one, what it counts
+//! - [`custom_fields`]: the fields that a session wants an analysis to fill
 //! - [`rollups`]: counts and latency sketches of calls, as pure code
 //! - [`lexicon`]: how English text feels
 //! - [`policy`]: what may be done with a session's recordings and text
@@ -45,6 +46,7 @@ pub mod bus;
 pub mod calls;
 pub mod client;
 pub mod config;
+pub mod custom_fields;
 pub mod db;
 pub mod documents;
 #[cfg(feature = "embedded")]

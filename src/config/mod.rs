@@ -6,6 +6,7 @@
 //! [`VARIABLES`].
 
 mod agents;
+mod analysis;
 mod auth;
 mod env;
 mod ingress;
@@ -15,6 +16,7 @@ mod servers;
 mod workers;
 
 pub use agents::Agents;
+pub use analysis::{Analysis, Llm, Prices};
 pub use auth::{Auth, Cookies, Registration, SameSite, jwt_keys_dir};
 pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};

@@ -49,6 +49,7 @@ fn the_defaults_are_valid() {
     ObjectStore::read(&env).expect("object store");
     Worker::read(&env).expect("worker");
     Transcription::read(&env).expect("transcription");
+    Analysis::read(&env).expect("analysis");
     Maintenance::read(&env).expect("maintenance");
 }
 

@@ -24,6 +24,7 @@ pub mod erasure_sessions;
 pub mod erasures;
 pub mod idempotency;
 pub mod jobs;
+pub mod model_requests;
 pub mod oidc;
 pub mod outbox;
 pub mod people;

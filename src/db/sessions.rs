@@ -19,6 +19,7 @@ pub struct Session {
     pub title: Option<String>,
     pub notes: Option<String>,
     pub metadata: Value,
+    pub custom_fields_schema: Option<Value>,
     pub consent: Option<Consent>,
     /// Names to redact, beside the customer's and the counsellor's.
     pub declared_names: Vec<String>,
@@ -41,6 +42,8 @@ pub struct Draft {
     pub customer_id: Option<CustomerId>,
     /// Whose session it is; the principal's where nobody is named.
     pub counselor_id: Option<UserId>,
+    /// What analyses fill, as [`CustomFields`](crate::custom_fields::CustomFields) reads it.
+    pub custom_fields_schema: Option<Value>,
     pub declared_names: Vec<String>,
     pub auto_transcribe: bool,
     pub auto_analyze: bool,
@@ -53,6 +56,7 @@ pub struct Change {
     pub notes: Option<Option<String>>,
     pub metadata: Option<Value>,
     pub customer_id: Option<Option<CustomerId>>,
+    pub custom_fields_schema: Option<Option<Value>>,
     pub declared_names: Option<Vec<String>>,
 }
 
@@ -71,6 +75,7 @@ struct Row {
     title: Option<String>,
     notes: Option<String>,
     metadata: Value,
+    custom_fields_schema: Option<Value>,
     consent: Option<Value>,
     declared_names: Vec<String>,
     status: String,
@@ -94,6 +99,7 @@ impl TryFrom<Row> for Session {
             title: row.title,
             notes: row.notes,
             metadata: row.metadata,
+            custom_fields_schema: row.custom_fields_schema,
             consent: policies::consent(row.consent)?,
             declared_names: row.declared_names,
             status: row
@@ -117,9 +123,9 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
     let row = sqlx::query!(
         r#"insert into sessions
             (account_id, id, owner_id, title, notes, metadata, stages, auto_transcribe, auto_analyze,
-            customer_id, declared_names)
+            customer_id, custom_fields_schema, declared_names)
         values (app_account(), $1, coalesce($8, app_user()), $2, $3, coalesce($4, '{}'::jsonb), $5, $6,
-            $7, $9, $10)
+            $7, $9, $10, $11)
         returning account_id as "account_id: AccountId""#,
         id.0,
         draft.title,
@@ -130,6 +136,7 @@ pub async fn insert(tx: &mut Tx, id: SessionId, draft: &Draft) -> Result<Account
         draft.auto_analyze,
         draft.counselor_id.map(|id| id.0),
         draft.customer_id.map(|id| id.0),
+        draft.custom_fields_schema,
         &draft.declared_names,
     )
     .fetch_one(&mut **tx)
@@ -142,7 +149,7 @@ pub async fn get(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, sqlx::Er
         Row,
         r#"select account_id as "account_id: AccountId", id as "id: SessionId",
             owner_id as "owner_id: UserId", customer_id as "customer_id: CustomerId", title, notes,
-            metadata, consent, declared_names, status, stages,
+            metadata, custom_fields_schema, consent, declared_names, status, stages,
             created_at, updated_at, started_at, ended_at, expires_at
         from sessions where id = $1"#,
         id.0,
@@ -163,7 +170,8 @@ macro_rules! page_of {
             Row,
             r#"select account_id as "account_id!: AccountId", id as "id!: SessionId",
                 owner_id as "owner_id!: UserId", customer_id as "customer_id: CustomerId",
-                title, notes, metadata as "metadata!", consent, declared_names as "declared_names!",
+                title, notes, metadata as "metadata!", custom_fields_schema, consent,
+                declared_names as "declared_names!",
                 status as "status!", stages as "stages!", created_at as "created_at!",
                 updated_at as "updated_at!", started_at, ended_at, expires_at
             from "#
@@ -222,6 +230,20 @@ pub async fn list(
     rows?.into_iter().map(Session::try_from).collect()
 }
 
+/// The schema of the fields that analyses of a session fill.
+pub async fn custom_fields_schema(
+    tx: &mut Tx,
+    id: SessionId,
+) -> Result<Option<Value>, sqlx::Error> {
+    let schema = sqlx::query_scalar!(
+        "select custom_fields_schema from sessions where id = $1",
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(schema.flatten())
+}
+
 /// Changes what people write about a session.
 pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -230,7 +252,8 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
             notes = case when $4 then $5 else notes end,
             metadata = coalesce($6, metadata),
             customer_id = case when $7 then $8 else customer_id end,
-            declared_names = coalesce($9, declared_names),
+            custom_fields_schema = case when $9 then $10 else custom_fields_schema end,
+            declared_names = coalesce($11, declared_names),
             updated_at = clock_timestamp()
         where id = $1",
         id.0,
@@ -241,6 +264,8 @@ pub async fn update(tx: &mut Tx, id: SessionId, change: &Change) -> Result<(), s
         change.metadata,
         change.customer_id.is_some(),
         change.customer_id.flatten().map(|id| id.0),
+        change.custom_fields_schema.is_some(),
+        change.custom_fields_schema.clone().flatten(),
         change.declared_names.as_deref(),
     )
     .execute(&mut **tx)

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use sqlx::types::Json;
 
 use super::Tx;
 use super::timeline::LockedSession;
@@ -153,7 +154,8 @@ pub async fn get(
     generation: Option<i32>,
 ) -> Result<Option<Transcript>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select generation, language, engine, duration_ms, note, turns, created_at, corrects,
+        r#"select generation, language, engine, duration_ms, note,
+            turns as "turns: Json<Vec<Turn>>", created_at, corrects,
             corrected_by as "corrected_by: UserId", changes
         from transcripts where session_id = $1 and ($2::int is null or generation = $2)
         order by generation desc limit 1"#,
@@ -161,7 +163,8 @@ pub async fn get(
         generation,
     )
     .fetch_optional(&mut **tx)
-    .await?;
+    .await
+    .map_err(undecoded)?;
     row.map(|row| {
         let correction = match (row.corrects, row.corrected_by, row.changes) {
             (Some(corrects), Some(by), Some(changes)) => Some(Correction {
@@ -178,7 +181,7 @@ pub async fn get(
             engine: row.engine,
             duration_ms: row.duration_ms,
             note: row.note,
-            turns: decode(row.turns)?,
+            turns: row.turns.0,
             created_at: row.created_at.into(),
             correction,
         })
@@ -225,6 +228,14 @@ fn changed_recordings<'a>(
         }
     }
     changed
+}
+
+/// Turns are read from the row itself: a tree of values in between takes several times their size.
+fn undecoded(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::ColumnDecode { source, .. } => sqlx::Error::Decode(source),
+        error => error,
+    }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(stored: Value) -> Result<T, sqlx::Error> {

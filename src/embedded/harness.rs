@@ -4,7 +4,7 @@
 //! Invariant: a test says how it ended. [`Harness::finish`] asserts that no message is pending and
 //! none is dead; a harness that is dropped without it fails the test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
+use super::{ChatPeer, NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -247,6 +247,31 @@ impl Harness {
         OidcProvider::start(&self.dir().join("oidc"), OidcOptions { install, port })
             .await
             .expect("the OpenID provider")
+    }
+
+    /// Starts aimock, a chat server that answers from the fixtures of a file.
+    pub async fn aimock(&self, fixtures: &Path) -> ChatPeer {
+        let install = super::npm::packages(&self.tools_dir())
+            .await
+            .expect("aimock");
+        ChatPeer::aimock(&self.dir().join("aimock"), &install, fixtures)
+            .await
+            .expect("aimock")
+    }
+
+    /// Starts llama.cpp with a small language model.
+    pub async fn small_model(&self) -> ChatPeer {
+        let install = super::install::chat_model(&self.tools_dir())
+            .await
+            .expect("the model");
+        ChatPeer::llama(&self.dir().join("llama"), &install)
+            .await
+            .expect("llama.cpp")
+    }
+
+    fn tools_dir(&self) -> PathBuf {
+        let tools = self.env.text("EMBEDDED_TOOLS_DIR");
+        tools.expect("checked at the start").into()
     }
 
     /// A folder that is removed with the harness.

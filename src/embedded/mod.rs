@@ -1,5 +1,5 @@
 //! Private servers for development and tests: nats-server, PostgreSQL, S3, speech-to-text, and for tests
-//! alone an OpenID provider.
+//! alone an OpenID provider and chat servers.
 //!
 //! Not for production, where these are services of their own. What the caller's environment already
 //! names is used instead of being started.
@@ -8,6 +8,7 @@
 //! outlives the process that started it, however that process ends.
 
 pub mod agent;
+pub mod chat;
 mod child;
 mod data_dir;
 pub mod error;
@@ -18,6 +19,7 @@ mod known_uploads;
 pub mod logins;
 pub mod nats;
 mod nats_users;
+pub mod npm;
 pub mod oidc;
 mod ports;
 pub mod postgres;
@@ -38,6 +40,7 @@ use std::path::{Path, PathBuf};
 use data_dir::DataDir;
 use ports::Ports;
 
+pub use chat::ChatPeer;
 pub use error::{Error, Result};
 pub use fault_proxy::FaultProxy;
 pub use nats::{NatsOptions, NatsPorts, NatsServer};

@@ -230,6 +230,25 @@ pub async fn transcript_in(
     asked
 }
 
+/// Asks for the next run of a session's first analysis, as the owner does.
+pub async fn analysis_again(harness: &Harness, seeded: Seeded) -> AnalysisRequested {
+    let principal = Principal::user(seeded.user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let session = timeline::lock(&mut tx, seeded.session_id)
+        .await
+        .expect("a lock")
+        .expect("a session");
+    let requested = analyses::retry(&mut tx, session.account_id, session.session_id, 1)
+        .await
+        .expect("a query")
+        .expect("it may run again");
+    timeline::record(&mut tx, &session, &[requested.clone().into()])
+        .await
+        .expect("a fact");
+    tx.commit().await.expect("commit");
+    requested
+}
+
 /// Sets the policy of the account that a session is in.
 pub async fn policy(harness: &Harness, seeded: Seeded, policy: &Policy) {
     let principal = Principal::user(seeded.user_id);

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::consent::ConsentGiven;
 use super::fields::{MAX_NAME_CHARS, present};
 use super::problem::{ApiError, FieldError};
+use crate::custom_fields::CustomFields;
 use crate::db::sessions::{Change, Draft};
 use crate::ids::{CustomerId, UserId};
 use crate::session::Status;
@@ -31,6 +32,11 @@ pub struct NewSession {
     /// Analyse transcripts without being asked; true where it is left out.
     pub auto_analyze: Option<bool>,
     pub consent: Option<ConsentGiven>,
+    /// JSON Schema of an object whose properties analyses fill from the transcript, each with a quote:
+    /// 1 to 32 fields of the types string, number, integer, boolean, array and object, without `$ref`
+    /// and `pattern`.
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Value>,
     /// Names to redact, beside the customer's and the counsellor's: at most 50.
     #[serde(default)]
     pub declared_names: Vec<String>,
@@ -54,6 +60,10 @@ pub struct SessionChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<ConsentGiven>)]
     pub consent: Option<Option<ConsentGiven>>,
+    /// As when a session is created; analyses that exist already stay as they are.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Option<Value>>,
     /// Replaces all of them.
     pub declared_names: Option<Vec<String>>,
     /// Only `completed`: signs the session off.
@@ -70,6 +80,7 @@ impl NewSession {
             self.metadata.as_ref(),
             &mut errors,
         );
+        check_custom_fields(self.custom_fields_schema.as_ref(), &mut errors);
         check_names(&self.declared_names, &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Invalid(errors));
@@ -80,6 +91,7 @@ impl NewSession {
             metadata: self.metadata,
             customer_id: self.customer_id,
             counselor_id: self.counselor_id,
+            custom_fields_schema: self.custom_fields_schema,
             declared_names: self.declared_names,
             auto_transcribe: self.auto_transcribe.unwrap_or(true),
             auto_analyze: self.auto_analyze.unwrap_or(true),
@@ -94,6 +106,8 @@ impl SessionChange {
         let title = self.title.as_ref().and_then(Option::as_deref);
         let notes = self.notes.as_ref().and_then(Option::as_deref);
         check_texts(title, notes, self.metadata.as_ref(), &mut errors);
+        let schema = self.custom_fields_schema.as_ref();
+        check_custom_fields(schema.and_then(Option::as_ref), &mut errors);
         check_names(
             self.declared_names.as_deref().unwrap_or_default(),
             &mut errors,
@@ -110,6 +124,7 @@ impl SessionChange {
             notes: self.notes,
             metadata: self.metadata,
             customer_id: self.customer_id,
+            custom_fields_schema: self.custom_fields_schema,
             declared_names: self.declared_names,
         };
         Ok((change, sign_off.is_some()))
@@ -136,6 +151,17 @@ fn check_texts(
     if metadata.is_some_and(|value| !value.is_object()) {
         errors.push(FieldError::of("metadata", "must be an object"));
     }
+}
+
+fn check_custom_fields(schema: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let Some(Err(wrong)) = schema.map(CustomFields::read) else {
+        return;
+    };
+    errors.extend(wrong.into_iter().map(|wrong| {
+        let dot = if wrong.path.is_empty() { "" } else { "." };
+        let field = format!("custom_fields_schema{dot}{}", wrong.path);
+        FieldError::of(field, wrong.message)
+    }));
 }
 
 fn check_names(names: &[String], errors: &mut Vec<FieldError>) {

@@ -298,6 +298,10 @@ fn changed(change: &Change) -> Vec<&'static str> {
         ("notes", change.notes.is_some()),
         ("metadata", change.metadata.is_some()),
         ("customer_id", change.customer_id.is_some()),
+        (
+            "custom_fields_schema",
+            change.custom_fields_schema.is_some(),
+        ),
         ("declared_names", change.declared_names.is_some()),
     ])
 }

@@ -26,6 +26,9 @@ pub struct SessionShape {
     pub counselor_id: UserId,
     #[schema(value_type = Object)]
     pub metadata: Value,
+    /// JSON Schema of the fields that analyses fill; null where none are asked for.
+    #[schema(value_type = Option<Object>)]
+    pub custom_fields_schema: Option<Value>,
     /// What the person in the session agreed to; null where nobody has noted it.
     pub consent: Option<Consent>,
     /// Names to redact, beside the customer's and the counsellor's.
@@ -50,6 +53,7 @@ impl From<Session> for SessionShape {
             customer_id: session.customer_id,
             counselor_id: session.owner_id,
             metadata: session.metadata,
+            custom_fields_schema: session.custom_fields_schema,
             consent: session.consent,
             declared_names: session.declared_names,
             stages: session.stages,

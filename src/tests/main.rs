@@ -14,6 +14,7 @@ mod calls;
 mod clients;
 mod clinics;
 mod consent;
+mod custom_fields;
 mod customers;
 mod erasures;
 mod forged_tokens;

@@ -22,7 +22,7 @@ async fn a_session_lives_from_creation_to_sign_off() {
     let expected = json!({
         "id": created["id"], "session_id": created["id"], "room_url": null, "status": "created",
         "title": null, "notes": null, "customer_id": null, "counselor_id": ada.user_id,
-        "metadata": {}, "consent": null,
+        "metadata": {}, "custom_fields_schema": null, "consent": null, "declared_names": [],
         "stages": { "recording": stage, "transcription": stage, "analysis": stage },
         "created_at": created["created_at"], "updated_at": created["updated_at"],
         "started_at": null, "ended_at": null, "expires_at": null,

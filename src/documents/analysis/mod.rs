@@ -31,7 +31,7 @@ pub use findings::{
     Rubric, Severity, Statement, Topic,
 };
 pub use provenance::{
-    AttemptCost, AttemptOutcome, Cost, Engine, Provenance, Reason, Unavailable, field,
+    AttemptCost, AttemptOutcome, Cost, Dropped, Engine, Provenance, Reason, Unavailable, field,
 };
 pub use sentiment::{Sentiment, SentimentLabel, SentimentScore, SpeakerSentiment, TurnSentiment};
 pub use talk::{Interruption, SpeakerTalk, Talk};

@@ -34,6 +34,20 @@ pub struct Provenance {
     /// Reason by field, for the fields that are null. A field below `talk.speakers` is named here
     /// when it is null for at least one speaker.
     pub unavailable: BTreeMap<String, Unavailable>,
+    /// What a model said and the transcript does not bear out; absent where no model was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
+}
+
+/// What was left out of a model's answer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+pub struct Dropped {
+    /// Quotes that were not said, or that hold a link or markup.
+    pub quotes: u32,
+    /// Findings that were left without a quote, or whose text held a link.
+    pub findings: u32,
 }
 
 impl Provenance {
@@ -78,6 +92,7 @@ pub enum Reason {
     NoTalkTime,
     WordsNotSeparated,
     NeedsModel,
+    NoEvidence,
 }
 
 impl Reason {
@@ -92,6 +107,7 @@ impl Reason {
             Self::NoTalkTime => "no_talk_time",
             Self::WordsNotSeparated => "words_not_separated",
             Self::NeedsModel => "needs_model",
+            Self::NoEvidence => "no_evidence",
         }
     }
 
@@ -110,6 +126,7 @@ impl Reason {
             Self::NeedsModel => {
                 "this engine does not judge it; an engine with a language model can"
             }
+            Self::NoEvidence => "the model found nothing that the transcript bears out",
         }
     }
 }

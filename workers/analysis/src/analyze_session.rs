@@ -1,12 +1,15 @@
 //! `analysis.requested` → `analysis.completed` or `analysis.skipped`
 
-use aftercall::db::{Db, Principal, Tx, WorkerRole, analyses, timeline, transcripts};
+use aftercall::db::{
+    Db, Principal, Tx, WorkerRole, analyses, declared_names, model_requests, sessions, timeline,
+    transcripts,
+};
 use aftercall::documents::analysis::Analysis;
-use aftercall::documents::transcript::Transcript;
 use aftercall::events::{AnalysisCompleted, AnalysisFailed, AnalysisRequested};
 use aftercall::worker::{Context, Failure, Handler};
 
-use crate::local;
+use crate::engine::Engine;
+use crate::llm::Job;
 use crate::permission::Attempt;
 
 aftercall::publishes! {
@@ -14,26 +17,24 @@ aftercall::publishes! {
     pub enum Published { AnalysisCompleted, AnalysisSkipped }
 }
 
-/// Analyses a generation of a session's transcript with the local engine.
+/// Analyses a generation of a session's transcript.
 #[derive(Clone, Debug)]
 pub struct AnalyzeSession {
     db: Db,
+    engine: Engine,
 }
 
 impl AnalyzeSession {
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db, engine: Engine) -> Self {
+        Self { db, engine }
     }
 
     async fn begin(&self) -> Result<Tx, sqlx::Error> {
         self.db.begin(Principal::Worker(WorkerRole::Analysis)).await
     }
 
-    /// The transcript to read, or what is published without reading it.
-    async fn load(
-        &self,
-        attempt: Attempt<'_>,
-    ) -> Result<Result<Transcript, Vec<Published>>, Failure> {
+    /// What there is to read, or what is published without reading it.
+    async fn load(&self, attempt: Attempt<'_>) -> Result<Result<Job, Vec<Published>>, Failure> {
         let event = attempt.event;
         let mut tx = self.begin().await?;
         let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
@@ -43,7 +44,11 @@ impl AnalyzeSession {
         let asked = generations
             .into_iter()
             .find(|asked| asked.generation == event.generation);
-        if asked.is_some_and(|asked| asked.state == "done") {
+        // Without the row the analysis was erased.
+        let Some(asked) = asked else {
+            return Ok(Err(Vec::new()));
+        };
+        if asked.state == "done" {
             return Ok(Err(vec![completed(event).into()]));
         }
         if let Some(skipped) = attempt.skipped(&mut tx, &session).await? {
@@ -54,10 +59,25 @@ impl AnalyzeSession {
         let transcript = transcripts::get(&mut tx, event.session_id, generation)
             .await
             .map_err(unreadable)?;
-        tx.commit().await?;
         // The request is written after the transcript, in one transaction: without it the session, or
         // its text, was erased.
-        Ok(transcript.ok_or_else(Vec::new))
+        let Some(transcript) = transcript else {
+            return Ok(Err(Vec::new()));
+        };
+        let names = declared_names::of_session(&mut tx, event.session_id).await?;
+        let schema = sessions::custom_fields_schema(&mut tx, event.session_id).await?;
+        tx.commit().await?;
+        Ok(Ok(Job {
+            of: model_requests::Analysis {
+                account_id: session.account_id,
+                session_id: event.session_id,
+                generation: event.generation,
+                run: event.run,
+            },
+            transcript,
+            names,
+            custom_fields_schema: schema,
+        }))
     }
 
     /// Writes the analysis; the first stands. One that may not be kept any more is dropped.
@@ -85,6 +105,8 @@ impl AnalyzeSession {
             &document,
         )
         .await?;
+        let (account, generation) = (session.account_id, event.generation);
+        model_requests::forget_answers(&mut tx, account, event.session_id, generation).await?;
         let completed = completed(event);
         timeline::record(&mut tx, &session, &[completed.clone().into()]).await?;
         tx.commit().await?;
@@ -107,16 +129,19 @@ impl Handler for AnalyzeSession {
         let attempt = Attempt {
             event: &event,
             redrive: i32::try_from(context.redrive()).unwrap_or(i32::MAX),
-            engine: local::NAME,
+            engine: self.engine.name(),
         };
-        let transcript = match self.load(attempt).await? {
-            Ok(transcript) => transcript,
+        let job = match self.load(attempt).await? {
+            Ok(job) => job,
             Err(published) => {
                 tracing::info!(session_id = %event.session_id, "nothing to analyse");
                 return Ok(published);
             }
         };
-        let analysis = tokio::task::spawn_blocking(move || local::analyze(&transcript)).await?;
+        let analysis = self
+            .engine
+            .analyze(&self.db, job, context.stopping())
+            .await?;
         self.finish(attempt, analysis).await
     }
 

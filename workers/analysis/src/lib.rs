@@ -2,7 +2,7 @@
 //!
 //! | handler | consumes | publishes | writes | calls |
 //! | --- | --- | --- | --- | --- |
-//! | [`AnalyzeSession`] | `analysis.requested` | `analysis.completed`, `analysis.skipped` | `analyses` | nothing: the engine is [`local`] |
+//! | [`AnalyzeSession`] | `analysis.requested` | `analysis.completed`, `analysis.skipped` | `analyses`, `model_requests` | with [`llm`] a server with `POST /chat/completions`; with [`local`] nothing |
 //!
 //! Not here: the document itself (`aftercall::documents::analysis`).
 //!
@@ -10,10 +10,13 @@
 //! that is written is never changed.
 
 mod analyze_session;
+mod engine;
+pub mod llm;
 pub mod local;
 pub mod permission;
 
 pub use analyze_session::AnalyzeSession;
+pub use engine::Engine;
 
 use aftercall::bus::Bus;
 use aftercall::config::{self, ConfigError, Env};
@@ -28,6 +31,8 @@ pub struct Config {
     pub worker: config::Worker,
     pub nats: config::Nats,
     pub database: config::Database,
+    pub analysis: config::Analysis,
+    pub redaction: config::Redaction,
 }
 
 impl Config {
@@ -36,6 +41,8 @@ impl Config {
             worker: config::Worker::read(env)?,
             nats: config::Nats::read(env)?,
             database: config::Database::read(env)?,
+            analysis: config::Analysis::read(env)?,
+            redaction: config::Redaction::read(env)?,
         })
     }
 }
@@ -47,6 +54,8 @@ pub async fn start(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let db = Db::connect_lazy(&config.database.url, config.database.max_connections)?;
+    let engine = Engine::build(&config.analysis, config.redaction)?;
+    tracing::info!(engine = engine.name(), "analyses");
     let bus = Bus::connect(&config.nats, "analysis").await?;
     Worker::new(Settings {
         name: "analysis",
@@ -56,7 +65,7 @@ pub async fn start(
         probes: Vec::new(),
         concurrency: config.worker.concurrency,
     })
-    .handler(AnalyzeSession::new(db))
+    .handler(AnalyzeSession::new(db, engine))
     .serve(config.worker.address, metrics, shutdown)
     .await
 }

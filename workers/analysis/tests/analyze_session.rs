@@ -1,14 +1,13 @@
 //! `AnalyzeSession` on a real Postgres and a real nats-server.
 
 use aftercall::db::provision::Process;
-use aftercall::db::{Principal, WorkerRole, analyses, timeline};
+use aftercall::db::{Principal, WorkerRole, analyses};
 use aftercall::documents::analysis::Analysis;
 use aftercall::embedded::harness::{Harness, Running};
 use aftercall::embedded::seed::{self, Seeded};
-use aftercall::events::AnalysisRequested;
 use aftercall::policy::Policy;
 use aftercall::session::{Phase, Status};
-use aftercall_analysis::AnalyzeSession;
+use aftercall_analysis::{AnalyzeSession, Engine};
 
 const HANDLER: &str = "analyze-session";
 const LINES: [&str; 3] = [
@@ -18,7 +17,7 @@ const LINES: [&str; 3] = [
 ];
 
 fn start(harness: &Harness) -> Running {
-    let handler = AnalyzeSession::new(harness.db(Process::Analysis));
+    let handler = AnalyzeSession::new(harness.db(Process::Analysis), Engine::Local);
     harness.run(
         harness
             .worker("analysis", WorkerRole::Analysis, Process::Analysis)
@@ -128,21 +127,6 @@ async fn what_can_never_work_fails_with_a_reason() {
     harness.finish_as_it_is().await;
 }
 
-/// Asks for the next run, as the owner does.
-async fn ask_again(harness: &Harness, seeded: Seeded) -> AnalysisRequested {
-    let principal = Principal::user(seeded.user_id);
-    let mut tx = harness.begin(Process::Ingress, principal).await;
-    let session = timeline::lock(&mut tx, seeded.session_id).await;
-    let session = session.expect("a lock").expect("a session");
-    let requested = analyses::retry(&mut tx, session.account_id, session.session_id, 1).await;
-    let requested = requested.expect("a query").expect("it may run again");
-    timeline::record(&mut tx, &session, &[requested.clone().into()])
-        .await
-        .expect("a fact");
-    tx.commit().await.expect("commit");
-    requested
-}
-
 #[tokio::test]
 async fn what_the_policy_forbids_is_skipped_until_it_is_asked_for_again() {
     let harness = Harness::start().await;
@@ -172,7 +156,7 @@ async fn what_the_policy_forbids_is_skipped_until_it_is_asked_for_again() {
     );
     assert_eq!(harness.published("analysis.skipped").await, 1);
 
-    let again = ask_again(&harness, seeded).await;
+    let again = seed::analysis_again(&harness, seeded).await;
     assert_eq!(again.run, 2);
     seed::publish(&harness, &again).await;
     harness.idle_of(HANDLER).await;

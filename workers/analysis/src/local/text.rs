@@ -79,14 +79,14 @@ pub fn sentences(turns: &[Turn]) -> Vec<Sentence<'_>> {
 }
 
 /// Maps a place in a turn's text to its time.
-struct Clock<'a> {
+pub struct Clock<'a> {
     turn: &'a Turn,
     /// Byte offsets where words begin; empty unless they match the turn's timed words in number.
     word_starts: Vec<usize>,
 }
 
 impl<'a> Clock<'a> {
-    fn of(turn: &'a Turn) -> Self {
+    pub fn of(turn: &'a Turn) -> Self {
         let timed = turn.words.as_deref().unwrap_or_default();
         let mut word_starts = Vec::new();
         if !timed.is_empty() {
@@ -104,7 +104,7 @@ impl<'a> Clock<'a> {
     }
 
     /// Time of the word at or after the offset, else of the turn.
-    fn at(&self, offset: usize) -> i64 {
+    pub fn at(&self, offset: usize) -> i64 {
         let position = self.word_starts.partition_point(|&start| start < offset);
         match (&self.turn.words, self.word_starts.is_empty()) {
             (Some(words), false) => words

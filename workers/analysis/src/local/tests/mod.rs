@@ -202,7 +202,9 @@ fn the_definitions_name_every_field_method_code_and_rule() {
         let Provenance {
             methods,
             unavailable,
+            dropped,
         } = &analysis.provenance;
+        assert_eq!(*dropped, None);
         let rules = analysis
             .action_items
             .iter()

@@ -1,0 +1,225 @@
+//! Plain text out of what a model wrote: no link and no markup passes on.
+//!
+//! Whoever speaks in a conversation can make a model repeat an address or a tag, and what reads the
+//! analysis may show it as a link. Markup is taken out of a text; a text with a link, and a quote with
+//! either, is refused as a whole. An address without a scheme is known by its end, from a list of common
+//! ones.
+
+/// Ends of host names that are no words of their own.
+const HOST_ENDS: [&str; 48] = [
+    "com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "name", "pro", "app", "dev",
+    "xyz", "site", "online", "club", "shop", "store", "tech", "link", "click", "top", "live",
+    "cloud", "page", "web", "blog", "io", "ai", "co", "cc", "tv", "ly", "gl", "gg", "eu", "uk",
+    "de", "fr", "ru", "cn", "jp", "ch", "nl", "pl", "br", "example",
+];
+/// Schemes that do something when they are clicked, beside all with `//`.
+const SCHEMES: [&str; 6] = [
+    "mailto:",
+    "javascript:",
+    "vbscript:",
+    "data:text",
+    "data:image",
+    "data:application",
+];
+/// What stands around a word and does not belong to it.
+const AROUND: &[char] = &[
+    '.', ',', ';', ':', '!', '?', '(', ')', '[', ']', '{', '}', '"', '\'', '<', '>', '“', '”', '‘',
+    '’', '…', '*', '_', '`',
+];
+
+/// The text on one line without invisible characters and markup; `None` if it holds a link or nothing.
+pub fn plain(text: &str, max_chars: usize) -> Option<String> {
+    let visible = visible(text);
+    if has_link(&visible) {
+        return None;
+    }
+    let bare = without_markup(&visible);
+    let bare = bare.trim_matches(|c: char| c.is_whitespace() || "#-=_".contains(c));
+    let bare: String = bare.chars().take(max_chars).collect();
+    let bare = bare.trim();
+    // What stood between the letters of a link may be gone now.
+    let is_text = bare.chars().any(char::is_alphanumeric) && !has_link(bare);
+    is_text.then(|| bare.to_owned())
+}
+
+/// Whether a quote may pass on as it is.
+pub fn is_plain(quote: &str) -> bool {
+    let marks = ["](", "![", "**", "__", "~~"];
+    let has_mark = quote.contains(['<', '>', '`', '\0'])
+        || marks.iter().any(|mark| quote.contains(mark))
+        || entity(quote).is_some();
+    !has_mark && !has_link(&visible(quote))
+}
+
+/// Words with single spaces, without characters that show nothing or turn others around.
+fn visible(text: &str) -> String {
+    let shown = |c: &char| {
+        let unseen = matches!(*c,
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+        !unseen && (!c.is_control() || c.is_whitespace())
+    };
+    let shown: String = text.chars().filter(shown).collect();
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn without_markup(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some((start, end)) = entity(&text) {
+        text.replace_range(start..end, " ");
+    }
+    let mut bare = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '`' | '*' | '~' | '|' | '\\' | '{' | '}' | '^' => {}
+            '[' => bare.push('('),
+            ']' => bare.push(')'),
+            c => bare.push(c),
+        }
+    }
+    while bare.contains("__") {
+        bare = bare.replace("__", "_");
+    }
+    bare.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Where the first character reference of HTML stands, such as `&lt;`.
+fn entity(text: &str) -> Option<(usize, usize)> {
+    const LONGEST: usize = 32;
+    for (start, _) in text.match_indices('&') {
+        let name = &text[start + 1..];
+        let end = name.bytes().take(LONGEST).position(|byte| byte == b';');
+        let Some(end) = end else { continue };
+        let name = &name.as_bytes()[..end];
+        let fits = name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'#');
+        if !name.is_empty() && fits {
+            return Some((start, start + 1 + end + 1));
+        }
+    }
+    None
+}
+
+fn has_link(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    lower.contains("//")
+        || lower.contains("www.")
+        || SCHEMES.iter().any(|scheme| lower.contains(scheme))
+        || lower
+            .split(|c: char| c.is_whitespace() || ",;|\"<>()[]{}".contains(c))
+            .any(is_address)
+        // Whatever it is glued to.
+        || lower
+            .split(|c: char| !c.is_alphanumeric() && !".-@".contains(c))
+            .any(is_address)
+}
+
+/// Whether a word is the address of a page: a host name with a known end, or any with a path or port.
+fn is_address(word: &str) -> bool {
+    let word = word.trim_matches(AROUND);
+    if word.contains('@') {
+        return false;
+    }
+    let host_end = word.find(['/', '?', '#', ':']).unwrap_or(word.len());
+    let (host, rest) = word.split_at(host_end);
+    let labels: Vec<&str> = host.split('.').collect();
+    let is_label = |label: &&str| {
+        let mut chars = label.chars();
+        !label.is_empty() && chars.all(|c| c.is_alphanumeric() || c == '-')
+    };
+    let (Some(last), true) = (labels.last(), labels.len() > 1) else {
+        return false;
+    };
+    if !labels.iter().all(|label| is_label(label)) {
+        return false;
+    }
+    let is_number = labels
+        .iter()
+        .all(|label| label.bytes().all(|b| b.is_ascii_digit()));
+    if is_number {
+        return labels.len() == 4 && rest.len() > 1;
+    }
+    let is_name = last.len() >= 2 && last.chars().all(char::is_alphabetic);
+    is_name && (HOST_ENDS.contains(last) || rest.starts_with(['/', ':']) && rest.len() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_refused_in_every_dress() {
+        for text in [
+            "See https://evil.example/a",
+            "See HTTP://EVIL.example",
+            "[click here](https://evil.example)",
+            "Visit www.evil.test now",
+            "Go to evil.com.",
+            "Go to evil.com/x?y=1",
+            "(evil.org)",
+            "bit.ly/abc",
+            "intranet.local/secret",
+            "10.0.0.1/admin",
+            "host.internal:8080",
+            "mailto:a@b.example",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ht\u{200b}tps://evil.example",
+            "evil\u{ad}.com",
+            "https:`//evil.example",
+            "ev*il*.com",
+            "href=evil.com",
+            "a:evil.com",
+            "<a href=\"//evil.test\">",
+        ] {
+            assert_eq!(plain(text, 500), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_words_pass() {
+        for text in [
+            "They agreed on 3.30 p.m. on Monday.",
+            "Dr. Allen calls back; the number is +49 30 123456.",
+            "Version 1.2.3 costs 4.50 euros, i.e. less.",
+            "Write to ann@clinic.example about it.",
+            "Sie kommt morgen.Danach ruft er an.",
+            "What is the data: none.",
+        ] {
+            assert_eq!(plain(text, 500).as_deref(), Some(text));
+            assert!(is_plain(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn markup_is_taken_out() {
+        for (text, bare) in [
+            ("<b>Bold</b> *and* `code`", "bBold/b and code"),
+            ("## Title", "Title"),
+            ("- one\n- two", "one - two"),
+            ("&lt;img&gt; x", "img x"),
+            ("&amp;lt;b", "lt;b"),
+            ("see [1]", "see (1)"),
+            ("a\u{202e}b\u{0}c", "abc"),
+            ("__x__", "x"),
+        ] {
+            assert_eq!(plain(text, 500).as_deref(), Some(bare), "{text}");
+        }
+        assert_eq!(plain("***", 500), None);
+        assert_eq!(plain("", 500), None);
+        assert_eq!(plain("äöü", 2).as_deref(), Some("äö"));
+    }
+
+    #[test]
+    fn quotes_with_markup_do_not_pass() {
+        for quote in [
+            "<b>x</b>",
+            "`rm`",
+            "[a](b)",
+            "**x**",
+            "&#60;b",
+            "go to evil.com",
+        ] {
+            assert!(!is_plain(quote), "{quote}");
+        }
+    }
+}
