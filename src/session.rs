@@ -306,6 +306,8 @@ impl Summary {
                     (Stage::Recording | Stage::Transcription, None) => {}
                 }
             }
+            // A run that was asked for is running, whoever does the work.
+            Fact::TranscriptionStarted(_) => {}
             // What was reached was reached; whether it can still be read is for the rows to say.
             Fact::ErasureRequested(_) => {}
         }

@@ -69,6 +69,23 @@ fn requested(n: u128, generation: i32, run: i32) -> Fact {
     .into()
 }
 
+fn started(n: u128, generation: i32, run: i32, redrive: i32) -> Fact {
+    TranscriptionStarted {
+        session_id: session_id(),
+        recording_id: recording(n),
+        generation,
+        run,
+        redrive,
+        jobs: vec![StartedJob {
+            name: "a-job".to_owned(),
+            kind: JobKind::Standard,
+            start_ms: 0,
+        }],
+        fell_back: false,
+    }
+    .into()
+}
+
 fn progressed(n: u128, generation: i32, done_ms: i64) -> Fact {
     TranscriptProgressed {
         session_id: session_id(),
@@ -254,6 +271,9 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
             .boxed(),
         Fact::TranscriptionRequested(_) => (n(), small(), small())
             .prop_map(|(n, g, r)| requested(n, g, r))
+            .boxed(),
+        Fact::TranscriptionStarted(_) => (n(), small(), small(), redrive())
+            .prop_map(|(n, g, r, d)| started(n, g, r, d))
             .boxed(),
         Fact::TranscriptProgressed(_) => (n(), small(), 0..1000_i64)
             .prop_map(|(n, g, ms)| progressed(n, g, ms))

@@ -11,6 +11,7 @@ mod env;
 mod ingress;
 mod oidc;
 mod servers;
+mod transcribe;
 mod workers;
 
 pub use agents::Agents;
@@ -19,6 +20,7 @@ pub use env::{ConfigError, Env, VARIABLES};
 pub use ingress::{Http, RateLimits, Sessions};
 pub use oidc::{Issuer, Oidc, is_safe};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
+pub use transcribe::{AwsTranscribe, SpeechProvider, TranscribeJob};
 pub use workers::{Fetch, Maintenance, Storage, Transcription, Worker};
 
 /// What every process has.

@@ -47,6 +47,7 @@ fn the_defaults_are_valid() {
     ObjectStore::read(&env).expect("object store");
     Worker::read(&env).expect("worker");
     Transcription::read(&env).expect("transcription");
+    AwsTranscribe::read(&env).expect("amazon transcribe");
     Maintenance::read(&env).expect("maintenance");
 }
 

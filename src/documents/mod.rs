@@ -4,6 +4,8 @@
 //! once and never changed: a new result is a new generation.
 
 pub mod analysis;
+pub mod call_findings;
 pub mod schema;
 pub mod subtitles;
 pub mod transcript;
+pub mod transcription_options;

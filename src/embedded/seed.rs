@@ -187,6 +187,7 @@ pub async fn transcript(harness: &Harness, seeded: Seeded, lines: &[&str]) -> An
         engine: "test",
         note: None,
         turns: &turns,
+        findings: None,
     };
     let (account, recording_id) = (session.account_id, requested.recording_id);
     transcriptions::finish(&mut tx, account, recording_id, 1, &outcome)

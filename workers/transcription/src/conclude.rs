@@ -7,7 +7,7 @@ use aftercall::db::{Db, Tx, analyses, transcripts};
 use aftercall::events::{AnalysisRequested, Publishes, RecordingTranscribed, TranscriptCompleted};
 
 use crate::permission::Attempt;
-use crate::transcribe_recording::ROLE;
+use crate::ROLE;
 
 aftercall::publishes! {
     /// What follows when a recording is transcribed, or may not be.
