@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
+use super::{Moto, NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -247,6 +247,18 @@ impl Harness {
         OidcProvider::start(&self.dir().join("oidc"), OidcOptions { install, port })
             .await
             .expect("the OpenID provider")
+    }
+
+    /// Starts a stand-in for Amazon's S3 and Transcribe.
+    pub async fn moto(&self) -> Moto {
+        let tools = self
+            .env
+            .text("EMBEDDED_TOOLS_DIR")
+            .expect("checked at the start");
+        let install = super::install::moto(Path::new(&tools)).await.expect("moto");
+        Moto::start(&self.dir().join("moto"), &install)
+            .await
+            .expect("moto")
     }
 
     /// A folder that is removed with the harness.

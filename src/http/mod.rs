@@ -54,6 +54,7 @@ mod state;
 mod system;
 mod throttle;
 mod transcript;
+mod transcript_findings;
 mod uploads;
 mod user_bodies;
 mod user_changes;
@@ -105,6 +106,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::audio))
         .routes(routes!(transcript::get))
+        .routes(routes!(transcript_findings::get))
         .routes(routes!(analysis::transcribe))
         .routes(routes!(analysis::analyze))
         .routes(routes!(analysis::get))

@@ -271,6 +271,11 @@ fn sessions() -> Vec<Row> {
             Object::Transcript,
         ),
         of(
+            "GET",
+            "/api/v1/sessions/{id}/transcript/findings",
+            Object::Transcript,
+        ),
+        of(
             "POST",
             "/api/v1/analysis/{session_id}/transcribe",
             Object::Recording,

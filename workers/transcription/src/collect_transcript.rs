@@ -16,7 +16,7 @@ use aftercall::worker::{Context, Failure, Handler};
 
 use crate::ROLE;
 use crate::aws::call_analytics::{self, Place};
-use crate::aws::client::{Progress, Transcribe};
+use crate::aws::client::{Progress, Transcribe, cannot_ask};
 use crate::aws::files::Files;
 use crate::aws::lines::{self, Part};
 use crate::aws::{OutputError, engine, failure, standard};
@@ -70,7 +70,8 @@ impl CollectTranscript {
         let mut failed = None;
         let mut running = false;
         for job in jobs {
-            match self.service.progress(job.kind, &job.name).await? {
+            let progress = self.service.progress(job.kind, &job.name).await;
+            match progress.map_err(cannot_ask)? {
                 Progress::Running => running = true,
                 Progress::Done {
                     language,

@@ -189,16 +189,14 @@ impl Transcribe {
     }
 }
 
-impl From<TranscribeError> for Failure {
-    /// A refusal is for good; what is busy, broken or the account's is tried again.
-    fn from(error: TranscribeError) -> Self {
-        match error {
-            TranscribeError::Refused { ref message, .. } => {
-                let reason = sentence(message.as_deref());
-                Self::reject_because(reason, error)
-            }
-            error => Self::Retry(error.into()),
+/// A refusal is for good; what is busy, broken or the account's is tried again.
+pub fn cannot_ask(error: TranscribeError) -> Failure {
+    match error {
+        TranscribeError::Refused { ref message, .. } => {
+            let reason = sentence(message.as_deref());
+            Failure::reject_because(reason, error)
         }
+        error => Failure::Retry(error.into()),
     }
 }
 

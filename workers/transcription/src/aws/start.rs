@@ -11,7 +11,7 @@ use aftercall::providers::object_store::ObjectStore;
 use aftercall::worker::{Context, Failure};
 use serde_json::json;
 
-use super::client::Transcribe;
+use super::client::{Transcribe, cannot_ask};
 use super::cut::{self, Shape};
 use super::engine;
 use super::files::Files;
@@ -176,7 +176,7 @@ impl Starter {
             // The next delivery decides about the run as a whole.
             return Err(Failure::NotYet(Duration::ZERO));
         }
-        self.service.start(&request).await?;
+        self.service.start(&request).await.map_err(cannot_ask)?;
         Ok(StartedJob {
             name: request.name,
             kind: request.kind,
