@@ -76,7 +76,7 @@ const AGENT: Tool = Tool {
 
 const MOTO: Tool = Tool {
     name: "moto",
-    title: "the stand-in for Amazon Transcribe of the tests (16 MB, 82 MB unpacked)",
+    title: "the stand-in for Amazon Transcribe of the tests (31 MB, 82 MB unpacked)",
     requirements: include_str!("requirements/moto.txt"),
     any_python: false,
 };
