@@ -50,7 +50,9 @@ pub async fn compose(
         .iter()
         .find_map(|part| part.engine.clone())
         .unwrap_or_default();
-    let note = parts.iter().find_map(|part| part.note.clone().filter(|note| note != NO_SPEECH));
+    let note = parts
+        .iter()
+        .find_map(|part| part.note.clone().filter(|note| note != NO_SPEECH));
     let mut turns: Vec<Turn> = Vec::new();
     for part in parts {
         turns.extend(decode(part.turns.unwrap_or(Value::Array(Vec::new())))?);

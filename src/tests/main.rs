@@ -34,3 +34,4 @@ mod support;
 mod system;
 mod throttling;
 mod timeline;
+mod transcription_options;

@@ -16,7 +16,7 @@ use aftercall::worker::{Context, Failure, Handler};
 
 use crate::ROLE;
 use crate::aws::call_analytics::{self, Place};
-use crate::aws::client::{Progress, Transcribe, cannot_ask};
+use crate::aws::client::{Progress, Transcribe, TranscribeError, cannot_ask};
 use crate::aws::files::Files;
 use crate::aws::lines::{self, Part};
 use crate::aws::{OutputError, engine, failure, standard};
@@ -132,11 +132,30 @@ impl CollectTranscript {
             // The session is gone as a whole: maintenance sweeps what is below its prefix.
             return Ok(());
         };
-        if self.progress(&event.jobs).await?.is_none() {
-            return Err(Failure::NotYet(self.poll.max(LONGEST_PAUSE)));
+        for job in &event.jobs {
+            match self.service.progress(job.kind, &job.name).await {
+                Ok(Progress::Running) => return Err(Failure::NotYet(LONGEST_PAUSE)),
+                // The service forgets jobs after a while.
+                Ok(_) | Err(TranscribeError::NotFound) => {}
+                Err(error) => return Err(cannot_ask(error)),
+            }
         }
         let files = Files::of(&self.store, session.account_id, event.session_id);
         clear(&files, &event.jobs).await
+    }
+
+    /// Clears away what is done.
+    async fn clear(&self, event: &TranscriptionStarted) -> Result<(), Failure> {
+        let mut tx = self.db.begin(ROLE).await?;
+        let session = timeline::read(&mut tx, event.session_id).await?;
+        tx.commit().await?;
+        match session {
+            Some(session) => {
+                let files = Files::of(&self.store, session.account_id, event.session_id);
+                clear(&files, &event.jobs).await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn not_yet(
@@ -219,7 +238,7 @@ impl Handler for CollectTranscript {
             Admission::Hear(recording) => self.collect(attempt, &event, &recording).await,
             Admission::Done => {
                 let published = conclude::conclude(&self.db, attempt, None).await?;
-                self.abandon(&event).await?;
+                self.clear(&event).await?;
                 Ok(published)
             }
             Admission::Skipped(skipped) => {

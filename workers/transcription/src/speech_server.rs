@@ -165,7 +165,11 @@ impl SpeechServer {
         let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
         let heard = self
             .engine
-            .transcribe_in(options.language.as_deref(), wav::encode(&chunk.samples), length)
+            .transcribe_in(
+                options.language.as_deref(),
+                wav::encode(&chunk.samples),
+                length,
+            )
             .await
             .map_err(cannot_hear)?;
         let chunk = StoredChunk {

@@ -63,7 +63,7 @@ impl TranscribeRecording {
         Ok(match &self.engine {
             Engine::Server(server) => (options, None, server.name().to_owned()),
             Engine::Aws(starter) => {
-                let (plan, engine) = starter.plan(&options, recording.as_ref())?;
+                let (plan, engine) = starter.plan(&options, recording.as_ref());
                 (options, plan, engine.to_owned())
             }
         })
@@ -108,8 +108,9 @@ impl Handler for TranscribeRecording {
                 let started = starter.start(attempt, &recording, &plan, context).await?;
                 Ok(vec![started.into()])
             }
-            // The recording arrived between the two looks at it.
-            (Engine::Aws(_), None) => Err(Failure::NotYet(std::time::Duration::ZERO)),
+            (Engine::Aws(_), None) => Err(Failure::reject(
+                "A custom vocabulary needs the language that it belongs to.",
+            )),
         }
     }
 

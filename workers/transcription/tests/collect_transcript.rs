@@ -35,7 +35,11 @@ async fn a_recording_is_given_away_and_its_transcript_collected() {
         .iter()
         .map(|turn| turn.speaker.as_str())
         .collect();
-    assert!(speakers.into_iter().eq(["speaker_0", "speaker_1", "speaker_2"]));
+    assert!(
+        speakers
+            .into_iter()
+            .eq(["speaker_0", "speaker_1", "speaker_2"])
+    );
     assert_eq!(transcript.engine, "aws/transcribe");
     assert_eq!(transcript.language.as_deref(), Some("en-US"));
     assert!(transcript.turns.iter().all(|turn| turn.words.is_some()));
@@ -44,7 +48,10 @@ async fn a_recording_is_given_away_and_its_transcript_collected() {
         panic!("one job, not {}", asked.len())
     };
     let media = asked["Media"]["MediaFileUri"].as_str().expect("an address");
-    assert_eq!(media, format!("s3://{}/recordings/one", bench.store.bucket()));
+    assert_eq!(
+        media,
+        format!("s3://{}/recordings/one", bench.store.bucket())
+    );
     assert_eq!(asked["Settings"]["ShowSpeakerLabels"], true);
     assert_eq!(asked["IdentifyLanguage"], true);
     let session = bench.harness.session(bench.seeded).await;
@@ -84,7 +91,10 @@ async fn delivered_again_it_is_the_same_job_and_the_same_transcript() {
 async fn what_was_started_and_not_noted_is_a_conflict_and_goes_on() {
     let bench = Bench::start(1, SPEAKERS).await;
     // The job is started, and writing that down fails.
-    bench.harness.break_table("session_events", "insert", 1).await;
+    bench
+        .harness
+        .break_table("session_events", "insert", 1)
+        .await;
     let worker = bench.run().await;
     bench.publish_and_collect().await;
 
@@ -192,10 +202,18 @@ async fn a_refused_job_fails_at_once_and_tells_why() {
     bench.publish().await;
 
     assert_eq!(bench.front.refused("StartTranscriptionJob"), 1);
-    let stage = bench.harness.session(bench.seeded).await.stages.transcription;
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
     assert_eq!(stage.state, Phase::Failed);
     let told = stage.reason.expect("a reason");
-    assert!(told.ends_with(": The requested vocabulary couldn't be found."), "{told}");
+    assert!(
+        told.ends_with(": The requested vocabulary couldn't be found."),
+        "{told}"
+    );
     worker.stop().await;
     bench.harness.finish_as_it_is().await;
 }
@@ -212,7 +230,12 @@ async fn what_the_policy_forbids_is_not_given_away() {
     bench.publish().await;
 
     assert_eq!(bench.started(), 0);
-    let stage = bench.harness.session(bench.seeded).await.stages.transcription;
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
     assert_eq!(stage.state, Phase::Skipped);
     worker.stop().await;
     bench.harness.finish_of(START).await;
@@ -239,7 +262,12 @@ async fn what_is_forbidden_meanwhile_is_not_kept() {
 
     assert!(bench.transcript().await.is_none());
     assert!(bench.left().await.is_empty(), "what it wrote is gone");
-    let stage = bench.harness.session(bench.seeded).await.stages.transcription;
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
     assert_eq!(stage.state, Phase::Skipped);
     second.stop().await;
     bench.harness.finish_of(COLLECT).await;
@@ -288,7 +316,10 @@ async fn a_call_is_analysed_and_the_findings_kept() {
         .set("AWS_TRANSCRIBE_LANGUAGE", "en-US")
         .set("AWS_TRANSCRIBE_VOCABULARY", "clinic")
         .set("AWS_TRANSCRIBE_REDACT_PII", "true")
-        .set("AWS_TRANSCRIBE_ROLE_ARN", "arn:aws:iam::123456789012:role/transcribe")
+        .set(
+            "AWS_TRANSCRIBE_ROLE_ARN",
+            "arn:aws:iam::123456789012:role/transcribe",
+        )
         .set("AWS_ENDPOINT_URL_TRANSCRIBE", &calls.url());
     let worker = bench.run().await;
     bench.publish_and_collect().await;
@@ -338,7 +369,12 @@ async fn a_call_that_fails_tells_why() {
     let worker = bench.run().await;
     bench.publish_and_collect().await;
 
-    let stage = bench.harness.session(bench.seeded).await.stages.transcription;
+    let stage = bench
+        .harness
+        .session(bench.seeded)
+        .await
+        .stages
+        .transcription;
     assert_eq!(
         stage.reason.as_deref(),
         Some("Amazon Transcribe could not transcribe the recording: The audio has no speech in.")

@@ -41,7 +41,11 @@ pub fn parse(bytes: &[u8], place: Place) -> Result<Output, OutputError> {
     let findings = place.findings(&file);
     Ok(Output {
         language: file.language_code,
-        lines: file.transcript.iter().map(|turn| place.line(turn)).collect(),
+        lines: file
+            .transcript
+            .iter()
+            .map(|turn| place.line(turn))
+            .collect(),
         findings,
     })
 }
@@ -254,10 +258,10 @@ impl Place {
             outcomes: self.spans(file, |turn| &turn.outcomes_detected),
             action_items: self.spans(file, |turn| &turn.action_items_detected),
             categories: self.categories(&file.categories),
-            interruptions: self.by_speaker(
-                &call.interruptions.interruptions_by_interrupter,
-                |times| self.times(times),
-            ),
+            interruptions: self
+                .by_speaker(&call.interruptions.interruptions_by_interrupter, |times| {
+                    self.times(times)
+                }),
             non_talk: self.times(&call.non_talk_time.instances),
             talk_time_ms: self.by_speaker(&call.talk_time.details_by_participant, |total| {
                 total.total_time_millis

@@ -61,7 +61,10 @@ fn its_findings_are_kept_as_they_are() {
     assert_eq!(findings.categories[0].name, "No_Closing_Remark");
     let detected = |name: &str| {
         let turns = raw["Transcript"].as_array().unwrap().iter();
-        turns.filter_map(|turn| turn[name].as_array()).flatten().count()
+        turns
+            .filter_map(|turn| turn[name].as_array())
+            .flatten()
+            .count()
     };
     assert_eq!(findings.issues.len(), detected("IssuesDetected"));
     assert_eq!(findings.outcomes.len(), detected("OutcomesDetected"));
@@ -77,9 +80,14 @@ fn a_later_part_and_an_agent_on_the_other_channel() {
         start_ms: 60_000,
         agent_channel: 1,
     };
-    let Output { lines, findings, .. } = parse(SAMPLE.as_bytes(), place).unwrap();
+    let Output {
+        lines, findings, ..
+    } = parse(SAMPLE.as_bytes(), place).unwrap();
     assert_eq!(lines[0].channel, 1);
-    assert_eq!(lines[0].start_ms, 40, "lines count from the start of the part");
+    assert_eq!(
+        lines[0].start_ms, 40,
+        "lines count from the start of the part"
+    );
     assert_eq!(findings.roles["speaker_1"], "agent");
     assert_eq!(findings.turns[0].start_ms, 60_040);
     assert_eq!(findings.interruptions["speaker_1"][0].start_ms, 78_740);

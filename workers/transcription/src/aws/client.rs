@@ -158,9 +158,9 @@ impl Transcribe {
         Ok(match job.transcription_job_status {
             Some(TranscriptionJobStatus::Completed) => Progress::Done {
                 language: job.language_code.map(|code| code.as_str().to_owned()),
-                written_to: job.transcript.and_then(|it| {
-                    it.redacted_transcript_file_uri.or(it.transcript_file_uri)
-                }),
+                written_to: job
+                    .transcript
+                    .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
             },
             Some(TranscriptionJobStatus::Failed) => Progress::Failed {
                 reason: job.failure_reason,
@@ -177,9 +177,9 @@ impl Transcribe {
         Ok(match job.call_analytics_job_status {
             Some(CallAnalyticsJobStatus::Completed) => Progress::Done {
                 language: job.language_code.map(|code| code.as_str().to_owned()),
-                written_to: job.transcript.and_then(|it| {
-                    it.redacted_transcript_file_uri.or(it.transcript_file_uri)
-                }),
+                written_to: job
+                    .transcript
+                    .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
             },
             Some(CallAnalyticsJobStatus::Failed) => Progress::Failed {
                 reason: job.failure_reason,

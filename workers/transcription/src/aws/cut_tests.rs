@@ -111,7 +111,11 @@ async fn what_is_too_long_is_refused() {
         ..shape(1, 10_000)
     };
     let mut parts = start(recording(5, &[loud]), shape).await.unwrap();
-    let error = parts.recv().await.expect("an answer").expect_err("too long");
+    let error = parts
+        .recv()
+        .await
+        .expect("an answer")
+        .expect_err("too long");
     assert!(matches!(error, CutError::Audio(AudioError::TooLong { .. })));
 }
 

@@ -70,7 +70,11 @@ impl Files {
     pub async fn remove(&self, job: &str) -> Result<(), StoreError> {
         for key in self.store.list(&self.prefix).await? {
             let name = key.strip_prefix(&self.prefix).unwrap_or_default();
-            if name.strip_prefix("redacted-").unwrap_or(name).starts_with(job) {
+            if name
+                .strip_prefix("redacted-")
+                .unwrap_or(name)
+                .starts_with(job)
+            {
                 self.store.delete(&key).await?;
             }
         }

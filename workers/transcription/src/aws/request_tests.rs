@@ -96,7 +96,10 @@ fn a_call_needs_two_channels() {
 fn a_language_is_fixed_or_found_out() {
     let found = request(plan(&settings(), 1));
     assert_eq!(found.identifies_language(), Some(true));
-    assert_eq!((found.language_code(), found.language_options()), (None, None));
+    assert_eq!(
+        (found.language_code(), found.language_options()),
+        (None, None)
+    );
     let chosen = TranscribeJob {
         language_options: vec!["en-US".to_owned(), "de-DE".to_owned()],
         ..settings()
@@ -109,7 +112,10 @@ fn a_language_is_fixed_or_found_out() {
     };
     let fixed = request(plan(&fixed, 2));
     assert_eq!(fixed.language_code(), Some(LanguageCode::DeDe));
-    assert_eq!((fixed.identifies_language(), fixed.language_options()), (None, None));
+    assert_eq!(
+        (fixed.identifies_language(), fixed.language_options()),
+        (None, None)
+    );
     let of_a_call = fixed.call_analytics_settings().language_options;
     assert_eq!(of_a_call, Some(vec![LanguageCode::DeDe]));
 }
@@ -137,7 +143,10 @@ fn a_request_comes_before_the_settings() {
         vocabulary: Some("clinic".to_owned()),
         ..TranscriptionOptions::default()
     };
-    assert_eq!(Plan::of(&super::tests::settings(), &homeless, &call(1)), None);
+    assert_eq!(
+        Plan::of(&super::tests::settings(), &homeless, &call(1)),
+        None
+    );
 }
 
 #[test]

@@ -322,9 +322,7 @@ impl<'a> Reader<'a> {
             confidence: item.confidence(),
         };
         match &mut self.open {
-            Some(open)
-                if open.voice == voice && start_ms - open.end_ms < STRETCH_PAUSE_MS =>
-            {
+            Some(open) if open.voice == voice && start_ms - open.end_ms < STRETCH_PAUSE_MS => {
                 append(&mut open.text, &word.text, self.spaced);
                 open.end_ms = open.end_ms.max(end_ms);
                 open.words.push(word);

@@ -57,7 +57,11 @@ fn each_sample_reads_word_for_word_as_its_own_transcript() {
 fn without_labels_nobody_in_particular_speaks() {
     let lines = parse(SAMPLES[0].as_bytes()).unwrap().lines;
     let voice = Voice::OfChannel { channels: 1 };
-    assert!(lines.iter().all(|line| line.voice == voice && line.channel == 0));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.voice == voice && line.channel == 0)
+    );
     assert_eq!(lines[0].words[0].start_ms, 490);
     assert_eq!(lines[0].words[2].confidence, Some(0.9994));
 }
@@ -91,7 +95,11 @@ fn channels_alternate_as_in_the_sample() {
         of.map(|line| line.words.len()).sum::<usize>()
     };
     let raw: Value = serde_json::from_str(SAMPLES[1]).unwrap();
-    for (channel, labels) in (0..).zip(raw["results"]["channel_labels"]["channels"].as_array().unwrap()) {
+    for (channel, labels) in (0..).zip(
+        raw["results"]["channel_labels"]["channels"]
+            .as_array()
+            .unwrap(),
+    ) {
         let items = labels["items"].as_array().unwrap().iter();
         let spoken = items.filter(|item| item["type"] == "pronunciation").count();
         assert_eq!(of_channel(channel), spoken, "channel {channel}");
@@ -103,7 +111,10 @@ fn speakers_are_those_of_the_sample() {
     let lines = parse(SAMPLES[2].as_bytes()).unwrap().lines;
     let raw: Value = serde_json::from_str(SAMPLES[2]).unwrap();
     let mut expected = Vec::new();
-    for segment in raw["results"]["speaker_labels"]["segments"].as_array().unwrap() {
+    for segment in raw["results"]["speaker_labels"]["segments"]
+        .as_array()
+        .unwrap()
+    {
         for item in segment["items"].as_array().unwrap() {
             let seconds: f64 = item["start_time"].as_str().unwrap().parse().unwrap();
             #[expect(clippy::cast_possible_truncation, reason = "seconds of a sample")]

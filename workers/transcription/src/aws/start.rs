@@ -54,20 +54,16 @@ impl Starter {
         Self { limits, ..self }
     }
 
-    /// What is to be asked for, and the engine that would hear the recording.
+    /// What is to be asked for, and the engine that would hear the recording. Nothing where what was
+    /// asked for makes no sense.
     pub fn plan(
         &self,
         options: &TranscriptionOptions,
         recording: Option<&Recording>,
-    ) -> Result<(Option<Plan>, &'static str), Failure> {
-        let Some(recording) = recording else {
-            return Ok((None, engine(JobKind::Standard)));
-        };
-        let plan = Plan::of(&self.settings, options, recording).ok_or_else(|| {
-            Failure::reject("A custom vocabulary needs the language that it belongs to.")
-        })?;
-        let engine = engine(plan.kind);
-        Ok((Some(plan), engine))
+    ) -> (Option<Plan>, &'static str) {
+        let plan = recording.and_then(|recording| Plan::of(&self.settings, options, recording));
+        let kind = plan.as_ref().map_or(JobKind::Standard, |plan| plan.kind);
+        (plan, engine(kind))
     }
 
     /// Starts whatever was not started before.

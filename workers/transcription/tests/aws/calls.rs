@@ -84,7 +84,11 @@ impl Calls {
 
     /// What was asked for with each job that was started.
     pub fn started(&self) -> Vec<StartCallAnalyticsJobInput> {
-        self.seen.jobs().iter().map(|job| job.input.clone()).collect()
+        self.seen
+            .jobs()
+            .iter()
+            .map(|job| job.input.clone())
+            .collect()
     }
 }
 

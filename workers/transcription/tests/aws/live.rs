@@ -88,7 +88,9 @@ async fn the_service_transcribes_the_sample_call() {
         }
     };
     let patience = Duration::from_mins(4);
-    tokio::time::timeout(patience, collected).await.expect("done");
+    tokio::time::timeout(patience, collected)
+        .await
+        .expect("done");
     harness.idle_of(COLLECT).await;
     let mut tx = harness
         .begin(Process::Ingress, Principal::user(seeded.user_id))
@@ -96,7 +98,11 @@ async fn the_service_transcribes_the_sample_call() {
     let transcript = transcripts::get(&mut tx, seeded.session_id, None).await;
     let transcript = transcript.expect("a query").expect("a transcript");
     store.delete(&key).await.expect("deleted");
-    assert!(transcript.turns.len() > 5, "{} turns", transcript.turns.len());
+    assert!(
+        transcript.turns.len() > 5,
+        "{} turns",
+        transcript.turns.len()
+    );
     assert!(transcript.turns.iter().any(|turn| turn.channel == 1));
     drop(tx);
     worker.stop().await;

@@ -173,7 +173,12 @@ pub async fn run(
         .worker("transcription", role, process)
         .handler(TranscribeRecording::new(db.clone(), engine));
     let worker = if collects {
-        worker.handler(CollectTranscript::new(db, store.clone(), service, &settings))
+        worker.handler(CollectTranscript::new(
+            db,
+            store.clone(),
+            service,
+            &settings,
+        ))
     } else {
         worker
     };
@@ -207,7 +212,11 @@ pub fn silence(channels: u16, seconds: u32) -> Vec<u8> {
 
 /// The text of all turns, and that of a sample's own transcript.
 pub fn texts(transcript: &Transcript, sample: &str) -> (String, String) {
-    let turns: Vec<_> = transcript.turns.iter().map(|turn| turn.text.as_str()).collect();
+    let turns: Vec<_> = transcript
+        .turns
+        .iter()
+        .map(|turn| turn.text.as_str())
+        .collect();
     let sample: serde_json::Value = serde_json::from_str(sample).expect("JSON");
     let own = sample["results"]["transcripts"][0]["transcript"].as_str();
     (turns.join(" "), own.expect("a text").to_owned())
