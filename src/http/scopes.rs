@@ -52,6 +52,7 @@ const OPEN: &[(&str, &str, Scope)] = &[
         Scope::Read,
     ),
     ("GET", "/sessions/{id}/transcript", Scope::Read),
+    ("GET", "/sessions/{id}/transcript/findings", Scope::Read),
     (
         "POST",
         "/analysis/{session_id}/transcribe",

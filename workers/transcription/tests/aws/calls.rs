@@ -14,7 +14,7 @@ use aws_sdk_transcribe::types::{
     CallAnalyticsJob, CallAnalyticsJobStatus, LanguageCode, Transcript,
 };
 use aws_smithy_json::codec::JsonCodec;
-use aws_smithy_schema::codec::{Codec, FinishSerializer};
+use aws_smithy_schema::codec::Codec;
 use aws_smithy_schema::serde::{SerializableStruct, ShapeSerializer};
 use axum::Router;
 use axum::body::Bytes;
