@@ -4,11 +4,11 @@ use super::*;
 
 /// The output of real jobs; see the README beside them.
 const SAMPLES: [&str; 4] = [
-    include_str!("../../tests/data/aws/standard-01-plain.json"),
-    include_str!("../../tests/data/aws/standard-02-channel-identification.json"),
-    include_str!("../../tests/data/aws/standard-03-speaker-identification.json"),
+    include_str!("../../../tests/data/aws/standard-01-plain.json"),
+    include_str!("../../../tests/data/aws/standard-02-channel-identification.json"),
+    include_str!("../../../tests/data/aws/standard-03-speaker-identification.json"),
     include_str!(
-        "../../tests/data/aws/standard-05-automatic-content-redaction-with-undredacted-redacted.json"
+        "../../../tests/data/aws/standard-05-automatic-content-redaction-with-undredacted-redacted.json"
     ),
 ];
 
@@ -193,6 +193,17 @@ fn who_speaks_over_another_parts_no_stretch() {
     }}));
     let texts: Vec<_> = output.lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(texts, ["So I went there.", "yes"]);
+}
+
+#[test]
+fn one_microphone_on_two_channels_is_one_channel() {
+    let channel = |label: &str| json!({"channel_label": label, "items": [word(0, "Hello"), mark(".")]});
+    let output = parsed(&json!({"results": {
+        "transcripts": [{"transcript": "Hello. Hello."}],
+        "channel_labels": {"channels": [channel("ch_0"), channel("ch_1")]}, "items": [],
+    }}));
+    assert_eq!(text(&output.lines), "Hello.");
+    assert_eq!(output.lines[0].voice, Voice::OfChannel { channels: 1 });
 }
 
 #[test]
