@@ -184,7 +184,12 @@ fn carry_the_same(first: &[Item], second: &[Item]) -> bool {
     let same = |one: &Item, other: &Item| {
         one.content() == other.content() && one.start_time == other.start_time
     };
-    let alike = || first.iter().zip(second).all(|(one, other)| same(one, other));
+    let alike = || {
+        first
+            .iter()
+            .zip(second)
+            .all(|(one, other)| same(one, other))
+    };
     !first.is_empty() && first.len() == second.len() && alike()
 }
 

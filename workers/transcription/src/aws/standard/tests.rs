@@ -197,7 +197,8 @@ fn who_speaks_over_another_parts_no_stretch() {
 
 #[test]
 fn one_microphone_on_two_channels_is_one_channel() {
-    let channel = |label: &str| json!({"channel_label": label, "items": [word(0, "Hello"), mark(".")]});
+    let channel =
+        |label: &str| json!({"channel_label": label, "items": [word(0, "Hello"), mark(".")]});
     let output = parsed(&json!({"results": {
         "transcripts": [{"transcript": "Hello. Hello."}],
         "channel_labels": {"channels": [channel("ch_0"), channel("ch_1")]}, "items": [],
