@@ -19,17 +19,18 @@ export SQLX_OFFLINE := true
 # Tests and checks run on their own servers, whatever the shell's environment names.
 OWN := env -u NATS_URL -u NATS_MONITOR_URL -u NATS_INGEST_URL -u NATS_SYSTEM_URL \
 	-u NATS_AGENT_ISSUER_SEED -u DATABASE_URL -u DATABASE_ADMIN_URL \
-	-u AWS_ENDPOINT_URL -u AWS_ENDPOINT_URL_S3 -u AWS_PROFILE -u TRANSCRIPTION_BASE_URL \
+	-u AWS_ENDPOINT_URL -u AWS_ENDPOINT_URL_S3 -u AWS_ENDPOINT_URL_TRANSCRIBE -u AWS_PROFILE \
+	-u TRANSCRIPTION_BASE_URL -u TRANSCRIPTION_PROVIDER \
 	-u ANALYSIS_PROVIDER -u OPENROUTER_API_KEY -u OPENAI_API_KEY
 TEST_SERVERS := $(OWN) $(ALL) servers --data-dir .local/test --unsynced --exec
 
 BENCH_SERVERS := $(OWN) TRANSCRIPTION_BASE_URL=unused $(ALL) servers --data-dir .local/bench --exec
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up servers test test-model soak chaos bench check fmt sqlx build
+.PHONY: help demo up servers test test-aws test-model soak chaos bench check fmt sqlx build
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: build ## Run a spoken call through the whole pipeline and show what comes out
 	@exec $(ALL) demo
@@ -48,6 +49,13 @@ test: build ## Run all tests against real servers
 	@$(TEST_SERVERS) cargo nextest run $(CARGO)
 	@echo "running the examples in the documentation"
 	@cargo test $(CARGO) --doc
+
+test-aws: build ## Transcribe the sample call in your AWS account (AWS_PROFILE, AFTERCALL_TEST_BUCKET, AWS_REGION)
+	@.ci/tools cargo-nextest
+	@cargo nextest run $(CARGO) --no-run
+	@$(TEST_SERVERS) env AWS_PROFILE="$(AWS_PROFILE)" AWS_REGION="$(or $(AWS_REGION),us-east-1)" \
+		AFTERCALL_TEST_BUCKET="$(AFTERCALL_TEST_BUCKET)" \
+		cargo nextest run $(CARGO) --run-ignored only -E 'test(the_service_transcribes_the_sample_call)'
 
 test-model: build ## Analyse a call with a real, small language model on this machine
 	@.ci/tools cargo-nextest

@@ -306,8 +306,9 @@ impl Summary {
                     (Stage::Recording | Stage::Transcription, None) => {}
                 }
             }
-            // What was reached was reached; whether it can still be read is for the rows to say.
-            Fact::ErasureRequested(_) => {}
+            // A run that was asked for is running, whoever does the work. What was reached was reached;
+            // whether it can still be read is for the rows to say.
+            Fact::TranscriptionStarted(_) | Fact::ErasureRequested(_) => {}
         }
     }
 

@@ -69,6 +69,23 @@ fn requested(n: u128, generation: i32, run: i32) -> Fact {
     .into()
 }
 
+fn started(n: u128) -> Fact {
+    TranscriptionStarted {
+        session_id: session_id(),
+        recording_id: recording(n),
+        generation: 1,
+        run: 1,
+        redrive: 0,
+        jobs: vec![StartedJob {
+            name: "a-job".to_owned(),
+            kind: JobKind::Standard,
+            start_ms: 0,
+        }],
+        fell_back: false,
+    }
+    .into()
+}
+
 fn progressed(n: u128, generation: i32, done_ms: i64) -> Fact {
     TranscriptProgressed {
         session_id: session_id(),
@@ -255,6 +272,7 @@ fn facts_like(example: &Fact) -> BoxedStrategy<Fact> {
         Fact::TranscriptionRequested(_) => (n(), small(), small())
             .prop_map(|(n, g, r)| requested(n, g, r))
             .boxed(),
+        Fact::TranscriptionStarted(_) => n().prop_map(started).boxed(),
         Fact::TranscriptProgressed(_) => (n(), small(), 0..1000_i64)
             .prop_map(|(n, g, ms)| progressed(n, g, ms))
             .boxed(),

@@ -13,6 +13,7 @@ mod ingress;
 mod oidc;
 mod redaction;
 mod servers;
+mod transcribe;
 mod workers;
 
 pub use agents::Agents;
@@ -23,6 +24,7 @@ pub use ingress::{Http, RateLimits, Sessions};
 pub use oidc::{Issuer, Oidc, is_safe};
 pub use redaction::{RedactPii, Redaction};
 pub use servers::{Administration, Database, Nats, ObjectStore, Passwords, Provisioning};
+pub use transcribe::{AwsTranscribe, SpeechProvider, TranscribeJob};
 pub use workers::{Fetch, Maintenance, Storage, Transcription, Worker};
 
 /// What every process has.

@@ -49,6 +49,7 @@ fn the_defaults_are_valid() {
     ObjectStore::read(&env).expect("object store");
     Worker::read(&env).expect("worker");
     Transcription::read(&env).expect("transcription");
+    AwsTranscribe::read(&env).expect("amazon transcribe");
     Analysis::read(&env).expect("analysis");
     Maintenance::read(&env).expect("maintenance");
 }

@@ -1,10 +1,13 @@
 //! Transcriptions: what the engine makes of one recording for one generation, chunk by chunk.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::Tx;
 use super::timeline::LockedSession;
+use crate::documents::call_findings::CallFindings;
 use crate::documents::transcript::{Turn, Word};
+use crate::documents::transcription_options::TranscriptionOptions;
 use crate::events::{TranscriptionFailed, TranscriptionRequested, TranscriptionSkipped};
 use crate::ids::{AccountId, RecordingId, SessionId};
 
@@ -18,6 +21,18 @@ pub struct Transcription {
     pub run: i32,
     /// `requested`, `done`, `failed` or `skipped`.
     pub state: String,
+    /// A `documents::transcription_options::TranscriptionOptions` where the request asked for something.
+    pub options: Option<Value>,
+}
+
+/// What the engine found beside the words of a recording.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    pub recording_id: RecordingId,
+    pub engine: Option<String>,
+    pub note: Option<String>,
+    /// A list of `documents::call_findings::CallFindings`, one for each part of the recording.
+    pub findings: Option<Value>,
 }
 
 /// What the engine answered for one chunk of speech. Times count from the start of the recording.
@@ -47,6 +62,24 @@ pub struct Outcome<'a> {
     pub engine: &'a str,
     pub note: Option<&'a str>,
     pub turns: &'a [Turn],
+    /// What the engine found beside the words.
+    pub findings: Option<&'a [CallFindings]>,
+}
+
+/// What the keys of all files of transcription jobs begin with.
+pub const JOB_FILES: &str = "transcriptions/";
+
+/// What the keys of the files of a session's transcription jobs begin with: converted audio, and what a
+/// speech service writes. Short, as those of recordings.
+pub fn job_prefix(account: AccountId, session: SessionId) -> String {
+    let (account, session) = (account.0.simple(), session.0.simple());
+    format!("{JOB_FILES}{account}/{session}/")
+}
+
+/// The session that a file of a transcription job is of.
+pub fn session_of_job_file(key: &str) -> Option<SessionId> {
+    let session = key.strip_prefix(JOB_FILES)?.split('/').nth(1)?;
+    uuid::Uuid::try_parse(session).ok().map(SessionId::from)
 }
 
 /// Asks for the transcription of a recording. Asked for already, it stays as it is.
@@ -56,10 +89,30 @@ pub async fn request(
     recording_id: RecordingId,
     generation: i32,
 ) -> Result<(), sqlx::Error> {
+    request_with(
+        tx,
+        session,
+        recording_id,
+        generation,
+        &TranscriptionOptions::default(),
+    )
+    .await
+}
+
+/// The same, with options in place of the engine's settings.
+pub async fn request_with(
+    tx: &mut Tx,
+    session: &LockedSession,
+    recording_id: RecordingId,
+    generation: i32,
+    options: &TranscriptionOptions,
+) -> Result<(), sqlx::Error> {
+    let asked_for = (!options.is_empty())
+        .then(|| serde_json::to_value(options).expect("options are plain data"));
     sqlx::query!(
         "with asked as (
-            insert into transcriptions (account_id, recording_id, generation, session_id)
-            values ($1, $2, $3, $4) on conflict on constraint transcriptions_pkey do nothing
+            insert into transcriptions (account_id, recording_id, generation, session_id, options)
+            values ($1, $2, $3, $4, $5) on conflict on constraint transcriptions_pkey do nothing
         )
         update sessions set transcript_generation = greatest(transcript_generation, $3)
         where account_id = $1 and id = $4",
@@ -67,6 +120,7 @@ pub async fn request(
         recording_id.0,
         generation,
         session.session_id.0,
+        asked_for,
     )
     .execute(&mut **tx)
     .await
@@ -81,7 +135,7 @@ pub async fn get(
     sqlx::query_as!(
         Transcription,
         r#"select account_id as "account_id: AccountId", session_id as "session_id: SessionId",
-            recording_id as "recording_id: RecordingId", generation, run, state
+            recording_id as "recording_id: RecordingId", generation, run, state, options
         from transcriptions where recording_id = $1 and generation = $2"#,
         recording_id.0,
         generation,
@@ -98,7 +152,7 @@ pub async fn of_session(
     sqlx::query_as!(
         Transcription,
         r#"select account_id as "account_id: AccountId", session_id as "session_id: SessionId",
-            recording_id as "recording_id: RecordingId", generation, run, state
+            recording_id as "recording_id: RecordingId", generation, run, state, options
         from transcriptions where session_id = $1 order by generation, recording_id"#,
         session_id.0,
     )
@@ -193,7 +247,16 @@ pub async fn insert_chunk(
     )
     .execute(&mut **tx)
     .await?;
-    // It is being worked on: the reconciler asks only for what has been silent.
+    touch(tx, account_id, recording_id, generation).await
+}
+
+/// Notes that it is being worked on: the reconciler asks only for what has been silent.
+pub async fn touch(
+    tx: &mut Tx,
+    account_id: AccountId,
+    recording_id: RecordingId,
+    generation: i32,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update transcriptions set updated_at = clock_timestamp()
         where account_id = $1 and recording_id = $2 and generation = $3",
@@ -206,6 +269,45 @@ pub async fn insert_chunk(
     .map(|_| ())
 }
 
+/// What was found beside the words of each recording that a generation of the session's transcript is
+/// made of, in the order of upload.
+pub async fn findings(
+    tx: &mut Tx,
+    session_id: SessionId,
+    generation: i32,
+) -> Result<Vec<Findings>, sqlx::Error> {
+    sqlx::query_as!(
+        Findings,
+        r#"select r.id as "recording_id: RecordingId", t.engine, t.note, t.findings
+        from recordings r
+        join lateral (
+            select state, engine, note, findings from transcriptions t
+            where t.account_id = r.account_id and t.recording_id = r.id and t.generation <= $2
+            order by t.generation desc limit 1
+        ) t on t.state = 'done'
+        where r.session_id = $1 order by r.position"#,
+        session_id.0,
+        generation,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Of some sessions those with a transcription that has begun and not ended.
+pub async fn unfinished_sessions(
+    tx: &mut Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    let ids: Vec<_> = sessions.iter().map(|id| id.0).collect();
+    sqlx::query_scalar!(
+        r#"select distinct session_id as "session_id: SessionId" from transcriptions
+        where session_id = any ($1) and state = 'requested'"#,
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
 /// Writes the result; the first stands. Answers whether this was it.
 pub async fn finish(
     tx: &mut Tx,
@@ -215,9 +317,12 @@ pub async fn finish(
     outcome: &Outcome<'_>,
 ) -> Result<bool, sqlx::Error> {
     let turns = serde_json::to_value(outcome.turns).expect("turns are plain data");
+    let findings = outcome
+        .findings
+        .map(|found| serde_json::to_value(found).expect("findings are plain data"));
     sqlx::query!(
         "update transcriptions set state = 'done', language = $4, engine = $5, note = $6,
-            turns = $7, updated_at = clock_timestamp()
+            turns = $7, findings = $8, updated_at = clock_timestamp()
         where account_id = $1 and recording_id = $2 and generation = $3 and state <> 'done'",
         account_id.0,
         recording_id.0,
@@ -226,6 +331,7 @@ pub async fn finish(
         outcome.engine,
         outcome.note,
         turns,
+        findings,
     )
     .execute(&mut **tx)
     .await

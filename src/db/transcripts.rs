@@ -25,10 +25,10 @@ pub async fn compose(
     generation: i32,
 ) -> Result<Option<i32>, sqlx::Error> {
     let parts = sqlx::query!(
-        r#"select r.duration_ms, t.state as "state?", t.language, t.engine, t.turns
+        r#"select r.duration_ms, t.state as "state?", t.language, t.engine, t.note, t.turns
         from recordings r
         left join lateral (
-            select state, language, engine, turns from transcriptions t
+            select state, language, engine, note, turns from transcriptions t
             where t.account_id = r.account_id and t.recording_id = r.id and t.generation <= $3
             order by t.generation desc limit 1
         ) t on true
@@ -55,6 +55,9 @@ pub async fn compose(
         .iter()
         .find_map(|part| part.engine.clone())
         .unwrap_or_default();
+    let note = parts
+        .iter()
+        .find_map(|part| part.note.clone().filter(|note| note != NO_SPEECH));
     let mut turns: Vec<Turn> = Vec::new();
     for part in parts {
         turns.extend(decode::<Vec<Turn>>(
@@ -64,7 +67,12 @@ pub async fn compose(
     for (index, turn) in (0_u32..).zip(&mut turns) {
         turn.index = index;
     }
-    let note = turns.is_empty().then_some(NO_SPEECH);
+    // That one recording holds no speech says nothing of the others.
+    let note = if turns.is_empty() {
+        Some(NO_SPEECH.to_owned())
+    } else {
+        note
+    };
     sqlx::query!(
         "insert into transcripts
             (account_id, session_id, generation, language, engine, duration_ms, note, turns)

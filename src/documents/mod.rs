@@ -4,7 +4,9 @@
 //! once and never changed: a new result is a new generation.
 
 pub mod analysis;
+pub mod call_findings;
 pub mod correction;
 pub mod schema;
 pub mod subtitles;
 pub mod transcript;
+pub mod transcription_options;

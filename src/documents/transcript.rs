@@ -11,6 +11,9 @@ use crate::ids::{RecordingId, SessionId};
 /// Why a transcript has no turns: no channel of any recording held speech.
 pub const NO_SPEECH: &str = "no_speech";
 
+/// Why there are no findings beside the words: a call is analysed on two channels, and this has not two.
+pub const NOT_TWO_CHANNELS: &str = "not_two_channels";
+
 /// What was said in a session, turn by turn.
 ///
 /// A session with several recordings shows them in the order of upload; the times of a turn count
@@ -26,7 +29,8 @@ pub struct Transcript {
     pub engine: String,
     /// Length of all recordings together, in milliseconds.
     pub duration_ms: i64,
-    /// `no_speech` when there are no turns because nobody spoke.
+    /// `no_speech` when there are no turns because nobody spoke; `not_two_channels` when the speech
+    /// service was to analyse a call and could only transcribe a recording.
     pub note: Option<String>,
     pub turns: Vec<Turn>,
     pub created_at: Timestamp,
@@ -40,9 +44,9 @@ pub struct Transcript {
 pub struct Turn {
     /// Position in the transcript, from 0.
     pub index: u32,
-    /// `speaker_0`, `speaker_1` for the channels of a two-channel recording, `unknown` where one
-    /// channel carries everybody; in text that came with a call, whoever its agent says; the name that
-    /// somebody gave them in a correction.
+    /// `speaker_0`, `speaker_1` for the channels of a two-channel recording, or for the voices that the
+    /// engine told apart on one channel; `unknown` where one channel carries everybody; in text that
+    /// came with a call, whoever its agent says; the name that somebody gave them in a correction.
     pub speaker: String,
     /// Channel of the recording, from 0.
     pub channel: u16,
@@ -51,7 +55,8 @@ pub struct Turn {
     /// End in milliseconds from the start of the recording.
     pub end_ms: i64,
     pub text: String,
-    /// From 0 to 1: exp(mean log-probability) as the engine gave it; null where it gave none.
+    /// From 0 to 1, as the engine gave it: exp(mean log-probability), or the mean of its words; null
+    /// where it gave none.
     pub confidence: Option<f64>,
     /// Words with times, where the engine gives them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::seed::Seeded;
-use super::{ChatPeer, NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins};
+use super::{
+    ChatPeer, Moto, NatsOptions, NatsServer, NatsUsers, OidcOptions, OidcProvider, logins,
+};
 use crate::bus::{self, Bus};
 use crate::config::{self, Env};
 use crate::db::provision::{self, MIGRATIONS, Process};
@@ -247,6 +249,14 @@ impl Harness {
         OidcProvider::start(&self.dir().join("oidc"), OidcOptions { install, port })
             .await
             .expect("the OpenID provider")
+    }
+
+    /// Starts a stand-in for Amazon's S3 and Transcribe.
+    pub async fn moto(&self) -> Moto {
+        let install = super::install::moto(&self.tools_dir()).await.expect("moto");
+        Moto::start(&self.dir().join("moto"), &install)
+            .await
+            .expect("moto")
     }
 
     /// Starts aimock, a chat server that answers from the fixtures of a file.

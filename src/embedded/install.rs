@@ -88,6 +88,13 @@ const CHAT_MODEL: Tool = Tool {
     any_python: false,
 };
 
+const MOTO: Tool = Tool {
+    name: "moto",
+    title: "the stand-in for Amazon Transcribe of the tests (31 MB, 82 MB unpacked)",
+    requirements: include_str!("requirements/moto.txt"),
+    any_python: false,
+};
+
 /// Synthesis of a long call for the soak test; what it does is in the folder of its requirements.
 const LONG_CALL: Tool = Tool {
     name: "long-call",
@@ -123,6 +130,11 @@ pub async fn speech(tools_dir: &Path) -> Result<PythonInstall> {
 /// The OpenID provider, installed if it is not.
 pub async fn oidc(tools_dir: &Path) -> Result<PythonInstall> {
     packages(tools_dir, &OIDC).await
+}
+
+/// The stand-in for Amazon's services, installed if it is not.
+pub async fn moto(tools_dir: &Path) -> Result<PythonInstall> {
+    packages(tools_dir, &MOTO).await
 }
 
 /// What an agent in Python needs, installed if it is not.

@@ -1,5 +1,5 @@
 //! Private servers for development and tests: nats-server, PostgreSQL, S3, speech-to-text, and for tests
-//! alone an OpenID provider and chat servers.
+//! alone an OpenID provider, chat servers and a stand-in for Amazon Transcribe.
 //!
 //! Not for production, where these are services of their own. What the caller's environment already
 //! names is used instead of being started.
@@ -17,6 +17,7 @@ pub mod harness;
 pub mod install;
 mod known_uploads;
 pub mod logins;
+pub mod moto;
 pub mod nats;
 mod nats_users;
 pub mod npm;
@@ -43,6 +44,7 @@ use ports::Ports;
 pub use chat::ChatPeer;
 pub use error::{Error, Result};
 pub use fault_proxy::FaultProxy;
+pub use moto::Moto;
 pub use nats::{NatsOptions, NatsPorts, NatsServer};
 pub use nats_users::NatsUsers;
 pub use oidc::{OidcOptions, OidcProvider};

@@ -197,6 +197,7 @@ pub async fn transcript_in(
         engine: "test",
         note: None,
         turns: &turns,
+        findings: None,
     };
     let (account, recording_id) = (session.account_id, requested.recording_id);
     transcriptions::finish(&mut tx, account, recording_id, 1, &outcome)

@@ -10,7 +10,7 @@ use super::{
     ErasureRequested, Message, RecordingFailed, RecordingRequested, RecordingStored,
     RecordingTranscribed, RecordingUploaded, SessionCompleted, SessionCreated, SessionEnded,
     SessionStarted, StageRedriven, TranscriptCompleted, TranscriptProgressed, TranscriptionFailed,
-    TranscriptionRequested, TranscriptionSkipped,
+    TranscriptionRequested, TranscriptionSkipped, TranscriptionStarted,
 };
 use crate::ids::{EventId, SessionId};
 
@@ -207,6 +207,7 @@ facts! {
     RecordingStored,
     RecordingFailed,
     TranscriptionRequested,
+    TranscriptionStarted,
     TranscriptProgressed,
     RecordingTranscribed,
     TranscriptionFailed,

@@ -33,6 +33,7 @@ mod transcript_progressed;
 mod transcription_failed;
 mod transcription_requested;
 mod transcription_skipped;
+mod transcription_started;
 
 mod analysis_completed;
 mod analysis_failed;
@@ -66,6 +67,7 @@ pub use transcript_progressed::TranscriptProgressed;
 pub use transcription_failed::TranscriptionFailed;
 pub use transcription_requested::TranscriptionRequested;
 pub use transcription_skipped::{SkipCode, TranscriptionSkipped};
+pub use transcription_started::{JobKind, StartedJob, TranscriptionStarted};
 
 #[cfg(test)]
 mod frozen_tests;

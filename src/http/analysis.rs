@@ -14,7 +14,8 @@ use super::AppState;
 use super::audit::{Object, note};
 use super::caller::Caller;
 use super::commit::{commit, stage};
-use super::extract::{Answer, Id, IdempotencyKey, Params, Trace};
+use super::extract::{Answer, Id, IdempotencyKey, OptionalBody, Params, Trace};
+use super::fields::Checks;
 use super::idempotent::{self, Begun};
 use super::problem::{ApiError, Problem};
 use super::redacted::View;
@@ -24,8 +25,10 @@ use super::shapes::Requested;
 use crate::db::analyses::{self, Generation};
 use crate::db::recordings::{self, Recording};
 use crate::db::timeline::LockedSession;
+use crate::db::transcriptions::Transcription;
 use crate::db::{Tx, transcriptions, transcripts};
 use crate::documents::analysis::Analysis;
+use crate::documents::transcription_options::TranscriptionOptions;
 use crate::events::{AnalysisRequested, Fact, TranscriptionRequested};
 use crate::ids::{RecordingId, SessionId};
 
@@ -63,15 +66,17 @@ pub struct GenerationShape {
 
 /// Transcribe the recordings of a session.
 ///
-/// Joins the run that exists for the same recordings; one that failed or was skipped is begun
-/// again.
+/// Joins the run that exists for the same recordings and the same options; one that failed or was
+/// skipped is begun again. Other options than those of the newest generation make a new one.
 #[utoipa::path(post, path = "/analysis/{session_id}/transcribe", tag = "analysis",
     security(("bearer" = [])), params(("session_id" = SessionId, Path), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats give the first answer")),
+    request_body(content = Option<TranscriptionOptions>, content_type = "application/json"),
     responses(
         (status = 202, body = Requested),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn transcribe(
     State(state): State<AppState>,
@@ -80,15 +85,18 @@ pub async fn transcribe(
     key: IdempotencyKey,
     Id(id): Id<SessionId>,
     Params(params): Params<RunParams>,
+    OptionalBody(options): OptionalBody<TranscriptionOptions>,
 ) -> Result<Response, ApiError> {
+    check(&options.value)?;
     let mut tx = state.db.begin(caller.principal()).await?;
     let locked = sessions::lock(&mut tx, id).await?;
-    let (path, body) = (format!("/analysis/{id}/transcribe"), request_bytes(params));
+    let path = format!("/analysis/{id}/transcribe");
+    let body = [request_bytes(params), options.bytes].concat().into();
     let claim = match idempotent::begin(&mut tx, &path, key, &body).await? {
         Begun::First(claim) => claim,
         Begun::Again(answer) => return Ok(answer),
     };
-    let (requested, facts) = transcription(&mut tx, &locked, params.new).await?;
+    let (requested, facts) = transcription(&mut tx, &locked, params.new, &options.value).await?;
     let details = json!({ "generation": requested.generation });
     sessions::note_change(
         &mut tx,
@@ -193,7 +201,8 @@ pub async fn request_missing(tx: &mut Tx, session: &LockedSession) -> Result<Vec
         recording.state == "stored" && !asked.iter().any(|t| t.recording_id == recording.id)
     };
     if session.auto_transcribe && recordings.iter().any(is_missing) {
-        return Ok(transcription(tx, session, false).await?.1);
+        let options = TranscriptionOptions::default();
+        return Ok(transcription(tx, session, false, &options).await?.1);
     }
     let newest = transcripts::newest_generation(tx, id).await?;
     let generations = analyses::generations(tx, id).await?;
@@ -210,6 +219,7 @@ async fn transcription(
     tx: &mut Tx,
     session: &LockedSession,
     new: bool,
+    options: &TranscriptionOptions,
 ) -> Result<(Requested, Vec<Fact>), ApiError> {
     let id = session.session_id;
     let recordings = recordings::of_session(tx, id).await?;
@@ -229,6 +239,7 @@ async fn transcription(
     let asked = transcriptions::of_session(tx, id).await?;
     let is_asked = |recording: &RecordingId| asked.iter().any(|t| t.recording_id == *recording);
     let mut facts = Vec::new();
+    let new = new || asks_for_another(&asked, current, options);
     if !new {
         facts = retry_transcriptions(tx, session).await?;
         if stored.iter().all(is_asked) {
@@ -244,7 +255,7 @@ async fn transcription(
         current.max(written + 1).max(asked_for(&facts).unwrap_or(0))
     };
     for recording_id in stored.into_iter().filter(|id| new || !is_asked(id)) {
-        transcriptions::request(tx, session, recording_id, generation).await?;
+        transcriptions::request_with(tx, session, recording_id, generation, options).await?;
         let fact = TranscriptionRequested {
             session_id: id,
             recording_id,
@@ -254,6 +265,25 @@ async fn transcription(
         facts.push(fact.into());
     }
     Ok((requested(generation, false), facts))
+}
+
+/// Whether somebody asks for something, and it is not what the newest generation was asked for.
+fn asks_for_another(
+    asked: &[Transcription],
+    generation: i32,
+    options: &TranscriptionOptions,
+) -> bool {
+    let wanted = serde_json::to_value(options).expect("options are plain data");
+    let mut newest = asked.iter().filter(|asked| asked.generation == generation);
+    !options.is_empty() && newest.any(|asked| asked.options.as_ref() != Some(&wanted))
+}
+
+fn check(options: &TranscriptionOptions) -> Result<(), ApiError> {
+    let mut checks = Checks::default();
+    for (field, message) in options.mistakes() {
+        checks.refuse(field, message);
+    }
+    checks.finish()
 }
 
 async fn analysis(
@@ -308,7 +338,7 @@ fn requested(generation: i32, done: bool) -> Requested {
     }
 }
 
-/// What tells one request from another under an `Idempotency-Key`: there is no body.
+/// What tells one request from another under an `Idempotency-Key`, beside its body.
 fn request_bytes(params: RunParams) -> Bytes {
     Bytes::from_static(if params.new { b"new" } else { b"" })
 }

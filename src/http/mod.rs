@@ -58,6 +58,7 @@ mod state;
 mod system;
 mod throttle;
 mod transcript;
+mod transcript_findings;
 mod transcript_search;
 mod uploads;
 mod user_bodies;
@@ -110,6 +111,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::audio))
         .routes(routes!(transcript::get, corrections::correct))
+        .routes(routes!(transcript_findings::get))
         .routes(routes!(export::export))
         .routes(routes!(transcript_search::search))
         .routes(routes!(analysis::transcribe))

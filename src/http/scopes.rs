@@ -55,6 +55,7 @@ const OPEN: &[(&str, &str, Scope)] = &[
     ("PATCH", "/sessions/{id}/transcript", Scope::WriteSessions),
     ("GET", "/sessions/{id}/export", Scope::Read),
     ("GET", "/transcripts/search", Scope::Read),
+    ("GET", "/sessions/{id}/transcript/findings", Scope::Read),
     (
         "POST",
         "/analysis/{session_id}/transcribe",

@@ -5,6 +5,7 @@
 //! Invariant: a provider's answer is bounded in size and in time, and nothing that was said in a
 //! conversation is logged.
 
+pub mod aws;
 pub mod chat;
 pub mod object_store;
 pub mod oidc;

@@ -199,6 +199,7 @@ async fn a_bound_key_reaches_its_client_only() {
         format!("/sessions/{session}"),
         format!("/sessions/{session}/recordings"),
         format!("/sessions/{session}/transcript"),
+        format!("/sessions/{session}/transcript/findings"),
         format!("/sessions/{session}/events"),
         format!("/analysis/{session}/analysis"),
     ] {

@@ -46,6 +46,7 @@ async fn an_erased_session_is_gone_at_once_and_a_repeat_gives_the_same() {
         format!("/sessions/{id}/recordings"),
         format!("/sessions/{id}/transcript"),
         format!("/sessions/{id}/export"),
+        format!("/sessions/{id}/transcript/findings"),
         format!("/sessions/{id}/events"),
         format!("/analysis/{id}/analysis"),
     ] {

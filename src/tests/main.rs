@@ -36,4 +36,5 @@ mod support;
 mod system;
 mod throttling;
 mod timeline;
+mod transcription_options;
 mod words;

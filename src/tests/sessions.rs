@@ -173,6 +173,7 @@ async fn what_belongs_to_another_does_not_exist() {
         (Method::POST, "/sessions/{id}/retry"),
         (Method::GET, "/sessions/{id}/events"),
         (Method::GET, "/sessions/{id}/transcript"),
+        (Method::GET, "/sessions/{id}/transcript/findings"),
         (Method::GET, "/sessions/{id}/recordings"),
         (Method::POST, "/analysis/{id}/transcribe"),
         (Method::POST, "/analysis/{id}/analyze"),

@@ -6,7 +6,7 @@ use aftercall::db::timeline::{self, LockedSession, RecordError};
 use aftercall::db::{Db, Principal, Tx, WorkerRole, outbox};
 use aftercall::events::{
     AnalysisRequested, DecodeError, Event, Fact, Message, RecordingRequested, RecordingUploaded,
-    Stage, StageRedriven, TranscriptionRequested,
+    Stage, StageRedriven, TranscriptionRequested, TranscriptionStarted,
 };
 use aftercall::ids::DeadLetterId;
 use aftercall::worker::redrive_message;
@@ -128,6 +128,19 @@ fn redriven_stage(letter: &Letter, redrive: i32) -> Option<StageRedriven> {
                 fact.generation,
                 fact.run,
             )
+        }
+        TranscriptionStarted::TYPE => {
+            let fact: TranscriptionStarted = read(letter).ok()?;
+            // A redrive of the run may have started what is collected here.
+            let redrive = redrive + fact.redrive;
+            return (letter.session_id == Some(fact.session_id)).then_some(StageRedriven {
+                session_id: fact.session_id,
+                stage: Stage::Transcription,
+                recording_id: Some(fact.recording_id),
+                generation: fact.generation,
+                run: fact.run,
+                redrive,
+            });
         }
         AnalysisRequested::TYPE => {
             let fact: AnalysisRequested = read(letter).ok()?;

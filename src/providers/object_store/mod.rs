@@ -10,29 +10,23 @@ mod parts;
 pub use parts::{Parts, Sent};
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{
-    Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
-};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, CompletedMultipartUpload, CompletedPart, CreateBucketConfiguration,
 };
-use aws_smithy_http_client::{Builder, tls};
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream;
-use secrecy::ExposeSecret;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
+use super::aws;
 use crate::config;
 
 /// Parts of a multipart upload but for the last must be at least this large
@@ -41,12 +35,8 @@ pub const MIN_PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// The only region whose name may not be sent when a bucket is made.
 const DEFAULT_REGION: &str = "us-east-1";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// To the first byte of the answer; completing a large upload takes minutes on some servers.
-const READ_TIMEOUT: Duration = Duration::from_mins(2);
-const ATTEMPTS: u32 = 3;
-/// A stream that brings nothing for this long has failed.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
+/// A file that is sent in one request may take as long as its bytes need at this rate.
+const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
 
 /// A bucket; clones share their connections.
 #[derive(Clone, Debug)]
@@ -101,36 +91,9 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 impl ObjectStore {
     /// Prepares a client; talks to nobody yet.
     pub async fn connect(config: &config::ObjectStore) -> Result<Self, StoreError> {
-        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .build();
-        let stalls = StalledStreamProtectionConfig::enabled()
-            .grace_period(STALL_LIMIT)
-            .build();
-        // By default the SDK adds checksums that not every server of the protocol knows.
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(Builder::new().tls_provider(ring).build_https())
-            .region(Region::new(config.region.clone()))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts)
-            .stalled_stream_protection(stalls)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        if let (Some(id), Some(secret)) = (&config.access_key_id, &config.secret_access_key) {
-            let secret = secret.expose_secret();
-            let keys = Credentials::new(id, secret, None, None, "the settings of this process");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(keys));
-        }
-        if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(url) = &config.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
+        let shared = aws::settings(config, config.endpoint_url.as_deref()).await;
         let own_server = config.endpoint_url.is_some();
-        let settings = aws_sdk_s3::config::Builder::from(&loader.load().await)
+        let settings = aws_sdk_s3::config::Builder::from(&shared)
             .force_path_style(own_server)
             .build();
         Ok(Self {
@@ -299,6 +262,39 @@ impl ObjectStore {
             .await
             .map(drop)
             .map_err(|error| store_error(error, "the bucket"))
+    }
+
+    /// Stores a file, whatever its size, in one piece of at most 5 GB. Until all of it has arrived there
+    /// is no object.
+    pub async fn put_file(
+        &self,
+        key: &str,
+        content_type: &str,
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        let size_bytes = tokio::fs::metadata(path).await.map_err(StoreError::Disk)?;
+        let longest = Duration::from_secs(60 + size_bytes.len() / SLOWEST_BYTES_PER_SECOND);
+        let patient = TimeoutConfig::builder().read_timeout(longest).build();
+        let body = ByteStream::from_path(path)
+            .await
+            .map_err(|error| StoreError::Disk(std::io::Error::other(error)))?;
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .body(body)
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(patient))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| store_error(error, "the bucket"))
+    }
+
+    /// The name of the bucket, for who reads it without this client.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
     }
 
     /// Opens an object for reading, whole or in part.

@@ -93,6 +93,16 @@ impl OpenAiAudio {
         wav: Vec<u8>,
         length: Duration,
     ) -> Result<Transcription, TranscriptionError> {
+        self.transcribe_in(None, wav, length).await
+    }
+
+    /// The same for speech in `language` (BCP 47), where the one of the settings is not meant.
+    pub async fn transcribe_in(
+        &self,
+        language: Option<&str>,
+        wav: Vec<u8>,
+        length: Duration,
+    ) -> Result<Transcription, TranscriptionError> {
         let file = Part::bytes(wav)
             .file_name("chunk.wav")
             .mime_str("audio/wav")
@@ -103,8 +113,10 @@ impl OpenAiAudio {
             .text("model", self.model.clone())
             .text("model_name", self.model.clone())
             .text("response_format", "verbose_json");
-        if let Some(language) = &self.language {
-            form = form.text("language", language.clone());
+        // These servers know languages without their regions.
+        let language = language.map(|tag| tag.split('-').next().unwrap_or(tag));
+        if let Some(language) = language.or(self.language.as_deref()) {
+            form = form.text("language", language.to_owned());
         }
         let mut request = self
             .http

@@ -280,6 +280,11 @@ fn sessions() -> Vec<Row> {
         row("GET", "/api/v1/transcripts/search", Object::Said, OWN_LIST)
             .query("?limit=100&q={word}"),
         of(
+            "GET",
+            "/api/v1/sessions/{id}/transcript/findings",
+            Object::Transcript,
+        ),
+        of(
             "POST",
             "/api/v1/analysis/{session_id}/transcribe",
             Object::Recording,

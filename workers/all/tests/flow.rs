@@ -14,7 +14,7 @@ use aftercall_analysis::AnalyzeSession;
 use aftercall_analytics::{AdjustCall, FoldCalls};
 use aftercall_maintenance::{EraseSession, FileDeadLetter};
 use aftercall_storage::{FetchRecording, StoreRecording};
-use aftercall_transcription::TranscribeRecording;
+use aftercall_transcription::{CollectTranscript, TranscribeRecording};
 
 const BEGIN: &str = "<!-- flow:begin -->\n";
 const END: &str = "<!-- flow:end -->";
@@ -95,11 +95,12 @@ impl Flow {
 }
 
 /// Every handler, in flow order.
-fn flows() -> [Flow; 8] {
+fn flows() -> [Flow; 9] {
     [
         Flow::of::<FetchRecording>("storage"),
         Flow::of::<StoreRecording>("storage"),
         Flow::of::<TranscribeRecording>("transcription"),
+        Flow::of::<CollectTranscript>("transcription"),
         Flow::of::<AnalyzeSession>("analysis"),
         Flow::of_batch::<FoldCalls>("analytics"),
         Flow::of::<AdjustCall>("analytics"),

@@ -10,6 +10,7 @@
 //! | [`relay`] | publishes events that a command left in the outbox |
 //! | [`reconcile`] | asks again for work that Postgres says is unfinished |
 //! | [`uploads::sweep`] | removes what broken-off uploads left in the object store |
+//! | [`job_files::sweep`] | removes what transcription jobs left in the object store |
 //! | [`Eraser::go_on`] | goes on with erasures, and makes their second pass |
 //! | [`trim`](trim::trim) | takes what everybody has consumed out of streams that fill up |
 //! | [`retain`], [`retain_calls`] | asks for the erasure of what is older than the policy of its account allows, and blanks what calls said |
@@ -28,6 +29,7 @@
 mod erase_session;
 pub mod erasure;
 mod file_dead_letter;
+pub mod job_files;
 mod jobs;
 mod outbox;
 mod reconcile;
@@ -173,6 +175,12 @@ fn jobs(
                 let swept = uploads::sweep(&db, &store, Timestamp::now(), silence).await?;
                 Ok(swept.removed)
             },
+        ),
+        job(
+            "job-files",
+            900,
+            (db.clone(), store.clone()),
+            |(db, store)| async move { job_files::sweep(&db, &store).await },
         ),
         job("erasures", 15, eraser.clone(), |eraser| async move {
             eraser.go_on(Timestamp::now()).await

@@ -179,6 +179,7 @@ async fn a_skipped_stage_waits_for_a_person() {
         engine: "test",
         note: None,
         turns: &[],
+        findings: None,
     };
     let done = requested[1].recording_id;
     transcriptions::finish(&mut tx, session.account_id, done, 1, &outcome)

@@ -6,8 +6,8 @@ use aftercall::db::transcriptions::{self, Outcome};
 use aftercall::db::{Db, Tx, analyses, transcripts};
 use aftercall::events::{AnalysisRequested, Publishes, RecordingTranscribed, TranscriptCompleted};
 
+use crate::ROLE;
 use crate::permission::Attempt;
-use crate::transcribe_recording::ROLE;
 
 aftercall::publishes! {
     /// What follows when a recording is transcribed, or may not be.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use aftercall::audio::{AudioError, Decoder};
+use aftercall::worker::Failure;
 use tokio::sync::mpsc;
 
 use crate::chunks::{Chunk, Chunks, CutError};
@@ -73,5 +74,13 @@ fn cut(
 fn too_long_for(max_audio: Duration) -> AudioError {
     AudioError::TooLong {
         max_hours: max_audio.as_secs_f64() / 3600.0,
+    }
+}
+
+/// Only a disk that cannot be read may work later.
+pub(crate) fn cannot_cut(error: CutError) -> Failure {
+    match error {
+        CutError::Audio(AudioError::Io(_)) => Failure::Retry(error.into()),
+        error => Failure::reject_because("The recording could not be decoded.", error),
     }
 }

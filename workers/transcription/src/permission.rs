@@ -8,7 +8,7 @@ use aftercall::db::{Db, Tx, policies};
 use aftercall::events::{TranscriptionRequested, TranscriptionSkipped};
 use serde_json::json;
 
-use crate::transcribe_recording::ROLE;
+use crate::ROLE;
 
 /// One attempt at a transcription.
 #[derive(Clone, Copy, Debug)]

@@ -1,195 +1,72 @@
 //! `transcription.requested` → `recording.transcribed` or `transcription.skipped`, and with a session's
-//! last recording `transcript.completed` and `analysis.requested`
+//! last recording `transcript.completed` and `analysis.requested`; or `transcription.started`, where the
+//! speech service is asked for the result later
 
-use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aftercall::audio::AudioError;
-use aftercall::db::recordings::Recording;
-use aftercall::db::transcriptions::{self, Chunk as StoredChunk};
-use aftercall::db::{Db, Principal, WorkerRole, timeline};
-use aftercall::documents::transcript::NO_SPEECH;
-use aftercall::events::{TranscriptProgressed, TranscriptionFailed, TranscriptionRequested};
-use aftercall::providers::object_store::ObjectStore;
-use aftercall::providers::openai_audio::{self, OpenAiAudio, TranscriptionError};
+use aftercall::db::recordings;
+use aftercall::db::{Db, transcriptions};
+use aftercall::documents::transcription_options::TranscriptionOptions;
+use aftercall::events::{TranscriptionFailed, TranscriptionRequested};
 use aftercall::worker::{Context, Failure, Handler};
-use tokio::time::Instant;
 
-use crate::chunks::{Chunk, CutError};
+use crate::ROLE;
+use crate::aws::Starter;
+use crate::aws::request::Plan;
 use crate::conclude::{self, Published};
-use crate::cutting::{self, Cutting};
 use crate::permission::{Admission, Attempt};
-use crate::turns::{HeardChunk, build_turns};
-use crate::wav;
+use crate::speech_server::SpeechServer;
 
-/// Progress is told at most this often.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+aftercall::publishes! {
+    /// What follows when a transcription was asked for.
+    pub enum Begun {
+        TranscriptionStarted, RecordingTranscribed, TranscriptionSkipped, TranscriptCompleted,
+        AnalysisRequested,
+    }
+}
 
-/// Pause when the engine is busy and does not say for how long.
-const BUSY_PAUSE: Duration = Duration::from_secs(30);
-
-pub(crate) const ROLE: Principal = Principal::Worker(WorkerRole::Transcription);
-
-/// Transcribes one recording, chunk by chunk. A chunk that is stored is not asked for again.
+/// Transcribes one recording, or has it transcribed.
 #[derive(Clone)]
 pub struct TranscribeRecording {
     db: Db,
-    store: ObjectStore,
-    engine: Arc<OpenAiAudio>,
-    /// What transcripts name as their engine.
-    engine_name: String,
-    max_audio: Duration,
+    engine: Engine,
+}
+
+/// Who hears recordings.
+#[derive(Clone)]
+pub enum Engine {
+    /// A server that answers at once.
+    Server(Arc<SpeechServer>),
+    /// A service that is asked again: [`CollectTranscript`](crate::CollectTranscript) does.
+    Aws(Arc<Starter>),
 }
 
 impl TranscribeRecording {
-    pub fn new(
-        db: Db,
-        store: ObjectStore,
-        engine: OpenAiAudio,
-        engine_name: String,
-        max_audio: Duration,
-    ) -> Self {
-        Self {
-            db,
-            store,
-            engine: Arc::new(engine),
-            engine_name,
-            max_audio,
-        }
+    pub fn new(db: Db, engine: Engine) -> Self {
+        Self { db, engine }
     }
 
-    /// A copy on this machine's disk: some containers keep their index at the end, and decoding
-    /// reads back and forth.
-    async fn download(&self, recording: &Recording) -> Result<File, Failure> {
-        let file = tokio::task::spawn_blocking(tempfile::tempfile).await??;
-        let mut target = tokio::fs::File::from_std(file);
-        self.store
-            .download(&recording.object_key, &mut target)
-            .await?;
-        Ok(target.into_std().await)
-    }
-
-    /// Sends what is not stored yet to the engine; answers all chunks, and the channels that can be
-    /// told apart. `None` when it may not go on.
-    async fn hear(
-        &self,
-        attempt: Attempt<'_>,
-        recording: &Recording,
-        mut cutting: Cutting,
-        context: &Context,
-    ) -> Result<Option<(Vec<StoredChunk>, u16)>, Failure> {
-        let event = attempt.event;
-        let mut stored = self.stored(recording, event.generation).await?;
-        let mut heard = Vec::new();
-        let mut told = Instant::now();
-        while let Some(chunk) = cutting.next().await {
-            let chunk = chunk.map_err(cannot_cut)?;
-            let end_ms = chunk.end_ms;
-            let chunk = match stored.remove(&key(&chunk)) {
-                Some(chunk) => chunk,
-                None => match self.hear_chunk(attempt, recording, chunk).await? {
-                    Some(chunk) => chunk,
-                    None => return Ok(None),
-                },
-            };
-            heard.push(chunk);
-            if context.stopping().is_cancelled() {
-                return Err(Failure::Retry(anyhow::anyhow!("the process stops")));
-            }
-            if told.elapsed() >= PROGRESS_EVERY {
-                // What is heard is kept all the same: nobody loses an attempt over a progress bar.
-                if let Err(failure) = self.tell_progress(event, recording, end_ms, context).await {
-                    tracing::warn!(?failure, "progress is not told");
-                }
-                told = Instant::now();
-            }
-        }
-        Ok(Some((heard, cutting.distinct_channels())))
-    }
-
-    async fn stored(
-        &self,
-        recording: &Recording,
-        generation: i32,
-    ) -> Result<HashMap<(i16, i32), StoredChunk>, Failure> {
-        let mut tx = self.db.begin(ROLE).await?;
-        let account = recording.account_id;
-        let chunks = transcriptions::chunks(&mut tx, account, recording.id, generation).await?;
-        tx.commit().await?;
-        Ok(chunks
-            .into_iter()
-            .map(|chunk| ((chunk.channel, chunk.index), chunk))
-            .collect())
-    }
-
-    /// Asks right before the audio leaves, and again before its text is kept: the engine may take long.
-    async fn hear_chunk(
-        &self,
-        attempt: Attempt<'_>,
-        recording: &Recording,
-        chunk: Chunk,
-    ) -> Result<Option<StoredChunk>, Failure> {
-        let mut tx = self.db.begin(ROLE).await?;
-        let may_send = attempt.may_go_on(&mut tx).await?;
-        tx.commit().await?;
-        if !may_send {
-            return Ok(None);
-        }
-        let (channel, index) = key(&chunk);
-        let length = Duration::from_millis((chunk.end_ms - chunk.start_ms).unsigned_abs());
-        let heard = self
-            .engine
-            .transcribe(wav::encode(&chunk.samples), length)
-            .await
-            .map_err(cannot_hear)?;
-        let chunk = StoredChunk {
-            channel,
-            index,
-            start_ms: chunk.start_ms,
-            end_ms: chunk.end_ms,
-            speech_start_ms: chunk.speech_start_ms,
-            speech_end_ms: chunk.speech_end_ms,
-            // Postgres keeps no U+0000, and nobody said it.
-            text: heard.text.replace('\0', ""),
-            language: heard.language,
-            confidence: heard.confidence,
-            no_speech_probability: heard.no_speech_probability,
-            words: heard.words,
-        };
-        let mut tx = self.db.begin(ROLE).await?;
-        if !attempt.may_go_on(&mut tx).await? {
-            return Ok(None);
-        }
-        let account = recording.account_id;
-        let generation = attempt.event.generation;
-        transcriptions::insert_chunk(&mut tx, account, recording.id, generation, &chunk).await?;
-        tx.commit().await?;
-        Ok(Some(chunk))
-    }
-
-    async fn tell_progress(
+    /// What the request asked for, and with a service what is to be asked of it; the engine's name.
+    async fn asked(
         &self,
         event: &TranscriptionRequested,
-        recording: &Recording,
-        done_ms: i64,
-        context: &Context,
-    ) -> Result<(), Failure> {
-        let fact = TranscriptProgressed {
-            session_id: event.session_id,
-            recording_id: event.recording_id,
-            generation: event.generation,
-            done_ms,
-            total_ms: recording.duration_ms.unwrap_or(done_ms),
-        };
+    ) -> Result<(TranscriptionOptions, Option<Plan>, String), Failure> {
         let mut tx = self.db.begin(ROLE).await?;
-        if let Some(session) = timeline::lock(&mut tx, event.session_id).await? {
-            timeline::record(&mut tx, &session, &[fact.clone().into()]).await?;
-        }
+        let asked = transcriptions::get(&mut tx, event.recording_id, event.generation).await?;
+        let recording = recordings::get(&mut tx, event.recording_id).await?;
         tx.commit().await?;
-        context.publish(&fact.into()).await?;
-        Ok(())
+        let options = asked.and_then(|asked| asked.options);
+        let options: TranscriptionOptions = options
+            .map(serde_json::from_value)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(match &self.engine {
+            Engine::Server(server) => (options, None, server.name().to_owned()),
+            Engine::Aws(starter) => {
+                let (plan, engine) = starter.plan(&options, recording.as_ref());
+                (options, plan, engine.to_owned())
+            }
+        })
     }
 }
 
@@ -197,50 +74,44 @@ impl Handler for TranscribeRecording {
     const NAME: &'static str = "transcribe-recording";
     const GAVE_UP: &'static str = "The speech service could not transcribe the recording.";
     type Consumes = TranscriptionRequested;
-    type Publishes = Published;
+    type Publishes = Begun;
     type Fails = TranscriptionFailed;
 
     async fn handle(
         &self,
         event: TranscriptionRequested,
         context: &Context,
-    ) -> Result<Vec<Published>, Failure> {
+    ) -> Result<Vec<Begun>, Failure> {
+        let (options, plan, engine) = self.asked(&event).await?;
         let attempt = Attempt {
             event: &event,
             redrive: i32::try_from(context.redrive()).unwrap_or(i32::MAX),
-            engine: &self.engine_name,
+            engine: &engine,
         };
         let recording = match attempt.admit(&self.db).await? {
             Admission::Hear(recording) => recording,
-            Admission::Done => return Ok(conclude::conclude(&self.db, attempt, None).await?),
+            Admission::Done => {
+                return Ok(begun(conclude::conclude(&self.db, attempt, None).await?));
+            }
             Admission::Skipped(skipped) => return Ok(vec![skipped.into()]),
             Admission::Gone => {
                 tracing::info!(session_id = %event.session_id, "nothing to transcribe");
                 return Ok(Vec::new());
             }
         };
-        let file = self.download(&recording).await?;
-        let cutting = cutting::start(file, self.max_audio)
-            .await
-            .map_err(cannot_cut)?;
-        let heard = self.hear(attempt, &recording, cutting, context).await?;
-        let Some((chunks, channels)) = heard else {
-            // The next delivery decides about the run as a whole.
-            return Err(Failure::NotYet(Duration::ZERO));
-        };
-        let language = chunks.iter().find_map(|chunk| chunk.language.clone());
-        let turns = build_turns(
-            event.recording_id,
-            channels,
-            chunks.into_iter().map(HeardChunk::from).collect(),
-        );
-        let outcome = transcriptions::Outcome {
-            language: language.as_deref(),
-            engine: &self.engine_name,
-            note: turns.is_empty().then_some(NO_SPEECH),
-            turns: &turns,
-        };
-        Ok(conclude::conclude(&self.db, attempt, Some(&outcome)).await?)
+        match (&self.engine, plan) {
+            (Engine::Server(server), _) => {
+                let transcribed = server.transcribe(attempt, &options, &recording, context);
+                Ok(begun(transcribed.await?))
+            }
+            (Engine::Aws(starter), Some(plan)) => {
+                let started = starter.start(attempt, &recording, &plan, context).await?;
+                Ok(vec![started.into()])
+            }
+            (Engine::Aws(_), None) => Err(Failure::reject(
+                "A custom vocabulary needs the language that it belongs to.",
+            )),
+        }
     }
 
     fn failed(
@@ -260,50 +131,17 @@ impl Handler for TranscribeRecording {
     }
 }
 
-fn key(chunk: &Chunk) -> (i16, i32) {
-    let channel = i16::try_from(chunk.channel).expect("decoding accepts few channels");
-    let index = i32::try_from(chunk.index).expect("hours of audio have few chunks");
-    (channel, index)
+fn begun(published: Vec<Published>) -> Vec<Begun> {
+    published.into_iter().map(Begun::from).collect()
 }
 
-/// A refusal is for good; what is busy or broken is tried again.
-fn cannot_hear(error: TranscriptionError) -> Failure {
-    match error {
-        TranscriptionError::RateLimited { retry_after } => {
-            Failure::NotYet(retry_after.unwrap_or(BUSY_PAUSE))
-        }
-        TranscriptionError::Rejected { .. } => {
-            Failure::reject_because("The speech service refused the recording.", error)
-        }
-        TranscriptionError::Unavailable { .. } | TranscriptionError::Malformed { .. } => {
-            Failure::Retry(error.into())
-        }
-    }
-}
-
-/// Only a disk that cannot be read may work later.
-fn cannot_cut(error: CutError) -> Failure {
-    match error {
-        CutError::Audio(AudioError::Io(_)) => Failure::Retry(error.into()),
-        error => Failure::reject_because("The recording could not be decoded.", error),
-    }
-}
-
-impl From<StoredChunk> for HeardChunk {
-    fn from(chunk: StoredChunk) -> Self {
-        Self {
-            channel: chunk.channel.unsigned_abs(),
-            start_ms: chunk.start_ms,
-            speech_start_ms: chunk.speech_start_ms,
-            speech_end_ms: chunk.speech_end_ms,
-            heard: openai_audio::Transcription {
-                text: chunk.text,
-                language: chunk.language,
-                confidence: chunk.confidence,
-                no_speech_probability: chunk.no_speech_probability,
-                words: chunk.words,
-                segments: Vec::new(),
-            },
+impl From<Published> for Begun {
+    fn from(published: Published) -> Self {
+        match published {
+            Published::RecordingTranscribed(fact) => fact.into(),
+            Published::TranscriptionSkipped(fact) => fact.into(),
+            Published::TranscriptCompleted(fact) => fact.into(),
+            Published::AnalysisRequested(fact) => fact.into(),
         }
     }
 }

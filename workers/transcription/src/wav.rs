@@ -27,7 +27,7 @@ pub fn encode(samples: &[f32]) -> Vec<u8> {
     clippy::cast_possible_truncation,
     reason = "clamped to full scale before"
 )]
-fn to_i16(sample: f32) -> i16 {
+pub(crate) fn to_i16(sample: f32) -> i16 {
     (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)).round() as i16
 }
 

@@ -1,0 +1,113 @@
+//! What a request for a transcription asks of the engine, and what the engine found beside the words.
+
+use aftercall::db::provision::Process;
+use aftercall::db::{Principal, transcriptions};
+use aftercall::embedded::harness::Harness;
+use aftercall::embedded::seed::{self, Seeded};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::stages;
+use crate::support::{Answer, SignedIn, TestIngress};
+
+/// The options of each generation of a session's transcriptions.
+async fn options(harness: &Harness, seeded: Seeded) -> Vec<Option<Value>> {
+    let principal = Principal::user(seeded.user_id);
+    let mut tx = harness.begin(Process::Ingress, principal).await;
+    let asked = transcriptions::of_session(&mut tx, seeded.session_id).await;
+    let asked = asked.expect("a query").into_iter();
+    asked.map(|asked| asked.options).collect()
+}
+
+#[tokio::test]
+async fn other_options_make_another_generation_and_the_same_join() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada
+        .create_session(&json!({ "auto_transcribe": false }))
+        .await;
+    stages::stored(&harness, session).await;
+    let path = format!("/analysis/{}/transcribe", session.session_id);
+    let ask = |body: Value| {
+        let request = ada.request(Method::POST, &path).json(&body);
+        async move {
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+            answer.json()["generation"].as_i64().expect("a generation")
+        }
+    };
+    let german = json!({ "language": "de-DE", "max_speakers": 2 });
+    assert_eq!(ask(german.clone()).await, 1);
+    assert_eq!(ask(german.clone()).await, 1, "joins");
+    assert_eq!(ask(json!({})).await, 1, "asks for nothing else");
+    let english = json!({ "language": "en-US" });
+    assert_eq!(ask(english.clone()).await, 2);
+    assert_eq!(
+        options(&harness, session).await,
+        [Some(german), Some(english)]
+    );
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn options_that_are_wrong_are_named() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    let path = format!("/analysis/{}/transcribe", session.session_id);
+    for (body, fields) in [
+        (json!({ "language": "en US" }), &["language"][..]),
+        (json!({ "max_speakers": 31 }), &["max_speakers"]),
+        (json!({ "max_speakers": "two" }), &["max_speakers"]),
+        (
+            json!({ "vocabulary": "", "language": "" }),
+            &["language", "vocabulary"],
+        ),
+    ] {
+        let answer = Answer::of(ada.request(Method::POST, &path).json(&body)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let errors = answer.json()["errors"].as_array().expect("errors").clone();
+        let named: Vec<_> = errors
+            .iter()
+            .map(|error| error["field"].as_str().expect("a field"))
+            .collect();
+        assert_eq!(named, fields, "{body}");
+    }
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn findings_are_read_beside_the_transcript() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let eve = SignedIn::new(&ingress, "eve@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    let path = format!("/sessions/{}/transcript/findings", session.session_id);
+    assert_eq!(ada.get(&path).await.problem(404), "no_transcript");
+    seed::transcript(&harness, session, &["Good morning."]).await;
+    let none = ada.get(&path).await.json();
+    assert_eq!(none["generation"], 1);
+    assert_eq!(none["recordings"][0]["engine"], "test");
+    assert_eq!(none["recordings"][0]["findings"], Value::Null);
+
+    let found = json!([{ "service": "aws/call-analytics", "sentiment": { "speaker_0": 2.4 } }]);
+    sqlx::query("update transcriptions set findings = $1")
+        .bind(&found)
+        .execute(&mut harness.admin().await)
+        .await
+        .expect("written");
+    let read = ada.get(&path).await.json();
+    assert_eq!(read["recordings"][0]["findings"], found);
+    assert_eq!(
+        ada.get(&format!("{path}?generation=2")).await.problem(404),
+        "no_transcript"
+    );
+    eve.get(&path).await.problem(404);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}

@@ -1,0 +1,249 @@
+//! The requests of the service, and what its refusals mean.
+
+use aftercall::config;
+use aftercall::events::JobKind;
+use aftercall::providers::aws;
+use aftercall::worker::Failure;
+use aws_sdk_transcribe::Client;
+use aws_sdk_transcribe::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_transcribe::types::{
+    CallAnalyticsJobStatus, JobExecutionSettings, Media, TranscriptionJobStatus,
+};
+
+use super::failure::sentence;
+use super::request::Request;
+
+/// Codes that mean "too fast", in the words of the service and of Amazon's gateways.
+const TOO_FAST: [&str; 3] = [
+    "LimitExceededException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+/// Codes that mean that the operator's account or role lacks something: mended outside, after which the
+/// same request is taken.
+const OF_THE_ACCOUNT: [&str; 6] = [
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SubscriptionRequiredException",
+    "UnrecognizedClientException",
+];
+
+/// Amazon Transcribe; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Transcribe {
+    client: Client,
+    role_arn: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Running,
+    Done {
+        language: Option<String>,
+        /// The address of its output.
+        written_to: Option<String>,
+    },
+    Failed {
+        reason: Option<String>,
+    },
+}
+
+/// Why the service did not answer as hoped.
+#[derive(Debug, thiserror::Error)]
+pub enum TranscribeError {
+    /// Asked too fast, or the account has as many jobs as it may.
+    #[error("Amazon Transcribe asks to slow down")]
+    Throttled(#[source] Source),
+    /// Nothing wrong with the request: worth trying again.
+    #[error("Amazon Transcribe does not answer")]
+    Unavailable(#[source] Source),
+    /// No such job.
+    #[error("Amazon Transcribe does not know the job")]
+    NotFound,
+    /// The request will not be taken, now or later.
+    #[error("Amazon Transcribe refused the job")]
+    Refused {
+        message: Option<String>,
+        #[source]
+        source: Source,
+    },
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+impl Transcribe {
+    /// Prepares a client; talks to nobody yet.
+    pub async fn connect(settings: &config::AwsTranscribe) -> Self {
+        let shared = aws::settings(&settings.account, settings.endpoint_url.as_deref()).await;
+        Self {
+            client: Client::new(&shared),
+            role_arn: settings.role_arn.clone(),
+        }
+    }
+
+    /// Starts a job. One of the same name is the same job: it was started before.
+    pub async fn start(&self, request: &Request) -> Result<(), TranscribeError> {
+        let started = match request.kind {
+            JobKind::Standard => self.start_standard(request).await,
+            JobKind::CallAnalytics => self.start_call_analytics(request).await,
+        };
+        match started {
+            Err(StartError::Exists) => {
+                tracing::info!(job = request.name, "was started before");
+                Ok(())
+            }
+            Err(StartError::Other(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// How far a job is.
+    pub async fn progress(&self, kind: JobKind, name: &str) -> Result<Progress, TranscribeError> {
+        match kind {
+            JobKind::Standard => self.standard_progress(name).await,
+            JobKind::CallAnalytics => self.call_analytics_progress(name).await,
+        }
+    }
+
+    async fn start_standard(&self, request: &Request) -> Result<(), StartError> {
+        // With a role a job over the account's limit waits in a queue in place of being refused.
+        let execution = self.role_arn.as_ref().map(|role| {
+            JobExecutionSettings::builder()
+                .allow_deferred_execution(true)
+                .data_access_role_arn(role)
+                .build()
+        });
+        self.client
+            .start_transcription_job()
+            .transcription_job_name(&request.name)
+            .media(media(request))
+            .set_media_format(request.media_format.clone())
+            .output_bucket_name(&request.bucket)
+            .output_key(&request.output_key)
+            .set_language_code(request.language_code())
+            .set_identify_language(request.identifies_language())
+            .set_language_options(request.language_options())
+            .settings(request.settings())
+            .set_content_redaction(request.redaction())
+            .set_job_execution_settings(execution)
+            .send()
+            .await
+            .map(drop)
+            .map_err(StartError::of)
+    }
+
+    async fn start_call_analytics(&self, request: &Request) -> Result<(), StartError> {
+        self.client
+            .start_call_analytics_job()
+            .call_analytics_job_name(&request.name)
+            .media(media(request))
+            .output_location(&request.output_uri)
+            .set_data_access_role_arn(self.role_arn.clone())
+            .settings(request.call_analytics_settings())
+            .set_channel_definitions(Some(request.channel_definitions()))
+            .send()
+            .await
+            .map(drop)
+            .map_err(StartError::of)
+    }
+
+    async fn standard_progress(&self, name: &str) -> Result<Progress, TranscribeError> {
+        let asked = self.client.get_transcription_job();
+        let answer = asked.transcription_job_name(name).send().await;
+        let job = answer.map_err(transcribe_error)?.transcription_job;
+        let job = job.ok_or(TranscribeError::NotFound)?;
+        Ok(match job.transcription_job_status {
+            Some(TranscriptionJobStatus::Completed) => Progress::Done {
+                language: job.language_code.map(|code| code.as_str().to_owned()),
+                written_to: job
+                    .transcript
+                    .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
+            },
+            Some(TranscriptionJobStatus::Failed) => Progress::Failed {
+                reason: job.failure_reason,
+            },
+            _ => Progress::Running,
+        })
+    }
+
+    async fn call_analytics_progress(&self, name: &str) -> Result<Progress, TranscribeError> {
+        let asked = self.client.get_call_analytics_job();
+        let answer = asked.call_analytics_job_name(name).send().await;
+        let job = answer.map_err(transcribe_error)?.call_analytics_job;
+        let job = job.ok_or(TranscribeError::NotFound)?;
+        Ok(match job.call_analytics_job_status {
+            Some(CallAnalyticsJobStatus::Completed) => Progress::Done {
+                language: job.language_code.map(|code| code.as_str().to_owned()),
+                written_to: job
+                    .transcript
+                    .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
+            },
+            Some(CallAnalyticsJobStatus::Failed) => Progress::Failed {
+                reason: job.failure_reason,
+            },
+            _ => Progress::Running,
+        })
+    }
+}
+
+/// A refusal is for good; what is busy, broken or the account's is tried again.
+pub fn cannot_ask(error: TranscribeError) -> Failure {
+    match error {
+        TranscribeError::Refused { ref message, .. } => {
+            let reason = sentence(message.as_deref());
+            Failure::reject_because(reason, error)
+        }
+        error => Failure::Retry(error.into()),
+    }
+}
+
+/// Why a job was not started.
+enum StartError {
+    Exists,
+    Other(TranscribeError),
+}
+
+impl StartError {
+    fn of<E>(error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        if error.code() == Some("ConflictException") {
+            Self::Exists
+        } else {
+            Self::Other(transcribe_error(error))
+        }
+    }
+}
+
+fn transcribe_error<E>(error: SdkError<E>) -> TranscribeError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    let code = error.code();
+    if code == Some("NotFoundException") {
+        return TranscribeError::NotFound;
+    }
+    if status == Some(429) || code.is_some_and(|code| TOO_FAST.contains(&code)) {
+        return TranscribeError::Throttled(error.into());
+    }
+    let of_the_request = matches!(error, SdkError::ServiceError(_))
+        && status.is_some_and(|status| (400..500).contains(&status))
+        && !code.is_some_and(|code| OF_THE_ACCOUNT.contains(&code));
+    if of_the_request {
+        TranscribeError::Refused {
+            message: error.message().map(str::to_owned),
+            source: error.into(),
+        }
+    } else {
+        TranscribeError::Unavailable(error.into())
+    }
+}
+
+fn media(request: &Request) -> Media {
+    Media::builder().media_file_uri(&request.media_uri).build()
+}
