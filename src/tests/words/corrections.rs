@@ -346,6 +346,7 @@ async fn transcribed(harness: &Harness, requested: &TranscriptionRequested, text
         language: Some("en"),
         engine: "test",
         note: None,
+        findings: None,
         turns: &[turn],
     };
     let (account, generation) = (session.account_id, requested.generation);
