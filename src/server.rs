@@ -31,12 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP2_PING: Duration = Duration::from_secs(20);
 
 /// Serves until the soft stop, then finishes the requests that run; the hard stop drops them.
-pub async fn serve<S>(
-    listener: TcpListener,
-    app: S,
-    header_timeout: Duration,
-    shutdown: &Shutdown,
-) where
+pub async fn serve<S>(listener: TcpListener, app: S, header_timeout: Duration, shutdown: &Shutdown)
+where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,

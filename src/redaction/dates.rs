@@ -7,7 +7,8 @@ use super::tokens::Text;
 
 const MONTHS: &str =
     "january february march april may june july august september october november december";
-const ORDINALS: &str = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth \
+const ORDINALS: &str = "\
+    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth \
     thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth";
 
 /// Last token and number of a part of a date.

@@ -7,18 +7,20 @@ use super::spans::Claims;
 use super::tokens::{Sort, Text};
 
 /// Parts of names that are no name by themselves.
-const PARTICLES: &str = "al and bin da das de del den der di do dos dr du el ibn jr la las le los mr mrs ms of \
-    phd prof sir sr st ten ter the van von y zu";
+const PARTICLES: &str = "\
+    al and bin da das de del den der di do dos dr du el ibn jr la las le los mr mrs ms of phd \
+    prof sir sr st ten ter the van von y zu";
 
 /// Parts of names that are also English words: they count with a capital, and where a sentence begins
 /// only beside another part of a name.
-const WORDS: &str = "amber april art august autumn baker banks bell best bill black brook brooks brown carol \
+const WORDS: &str = "\
+    amber april art august autumn baker banks bell best bill black brook brooks brown carol \
     chance chase clay cook crystal daisy dale day dawn dean drew earl faith field fields \
-    fisher ford frank gene glen good grace grant gray green guy hall hill hope hunt hunter \
-    ivy jack joy june king knight lane law long love mark mason max may mike miles miller \
-    moon nick page park parks pat patience pearl penny pierce price rich rob robin rose ruby \
-    sharp short sky smart stone strong sue summer tony trip violet walker ward waters west \
-    white will winter wood woods young";
+    fisher ford frank gene glen good grace grant gray green guy hall hill hope hunt hunter ivy \
+    jack joy june king knight lane law long love mark mason max may mike miles miller moon \
+    nick page park parks pat patience pearl penny pierce price rich rob robin rose ruby sharp \
+    short sky smart stone strong sue summer tony trip violet walker ward waters west white \
+    will winter wood woods young";
 
 /// Longest name in words.
 const MAX_WORDS: usize = 12;
@@ -61,6 +63,10 @@ impl Names {
             placeholders.reserve(Kind::Name, &person);
             names.add(words_of(name), &person);
             for part in name.split_whitespace() {
+                // Some people are known by their address alone: its words are nobody's name.
+                if part.contains('@') {
+                    continue;
+                }
                 let part = words_of(part);
                 for word in &part {
                     names.add(vec![word.clone()], &person);
@@ -252,7 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_declared() {
+    fn nothing_that_is_a_name_is_declared() {
+        assert_eq!(
+            redacted(&["ada@example.org"], "For example, ada"),
+            "For example, ada"
+        );
         assert_eq!(
             redacted(&["", " ", "-", "A"], "A man, a plan"),
             "A man, a plan"

@@ -6,8 +6,9 @@ use super::tokens::{Sort, Text};
 /// Longest postcode in tokens: `SW 1 A 1 AA`, `CA 94110 - 1234`.
 pub const MAX_POSTCODE_TOKENS: usize = 6;
 
-const STATES: &str = "AL AK AZ AR CA CO CT DC DE FL GA HI ID IL IN IA KS KY LA MA MD ME MI MN MO MS \
-    MT NC ND NE NH NJ NM NV NY OH OK OR PA PR RI SC SD TN TX UT VA VT WA WI WV WY";
+const STATES: &str = "\
+    AL AK AZ AR CA CO CT DC DE FL GA HI ID IL IN IA KS KY LA MA MD ME MI MN MO MS MT NC ND NE \
+    NH NJ NM NV NY OH OK OR PA PR RI SC SD TN TX UT VA VT WA WI WV WY";
 
 /// The last token of a postcode that begins at `at`. With `is_named` digits alone are one.
 pub fn at(text: &Text<'_>, at: usize, is_named: bool) -> Option<usize> {

@@ -10,21 +10,24 @@ use super::spans::Claims;
 use super::tokens::{Sort, Text};
 use super::topics::{Topic, Topics};
 
-const TOP_LEVEL: &str = "app at au be biz ca care ch clinic co com cz de dev dk edu es eu example fi fr gov gr \
-    health ie in info int io it jp local me mil mx net nhs nl no nz org pl pt ro ru se test \
-    uk us za";
+const TOP_LEVEL: &str = "\
+    app at au be biz ca care ch clinic co com cz de dev dk edu es eu example fi fr gov gr \
+    health ie in info int io it jp local me mil mx net nhs nl no nz org pl pt ro ru se test uk \
+    us za";
 
 /// Words before `at` that end no local part.
-const NOT_LOCAL: &str = "a address am an and are arrive available back be call check com contact down email find \
-    go have he her here him i information is it just look mail me my of on online or out \
-    page read s see send she sign site so start that the them there they this to up us visit \
-    was we website with would you your";
+const NOT_LOCAL: &str = "\
+    a address am an and are arrive available back be call check com contact down email find go \
+    have he her here him i information is it just look mail me my of on online or out page \
+    read s see send she sign site so start that the them there they this to up us visit was we \
+    website with would you your";
 
 /// Words before an address in which mail is named.
 const NEAR: usize = 12;
 const MAX_PLAIN_WORDS: usize = 3;
 const MAX_LOCAL_TOKENS: usize = 64;
 const MAX_DOTS: usize = 6;
+const MAX_DOMAIN_TOKENS: usize = 48;
 /// Words before the first dot: `g mail dot com`, `my own clinic dot org`.
 const MAX_LABEL_WORDS: usize = 3;
 
@@ -49,7 +52,7 @@ fn domain(text: &Text<'_>, first: usize) -> Option<(usize, String)> {
     let mut written = String::new();
     let mut found = None;
     let (mut dots, mut words, mut at) = (0, 0, first);
-    while let Some(token) = text.get(at) {
+    while let Some(token) = text.get(at).filter(|_| at - first < MAX_DOMAIN_TOKENS) {
         let is_glued = at > first && text.is_glued(at - 1);
         match token.folded.as_str() {
             "dot" if words > 0 => (dots, words) = (dots + 1, 0),

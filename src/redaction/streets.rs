@@ -6,7 +6,8 @@
 use super::numbers::group_at;
 use super::tokens::Text;
 
-const STREETS: &str = "alley avenue ave boulevard blvd circle close court crescent ct drive dr gardens green \
+const STREETS: &str = "\
+    alley avenue ave boulevard blvd circle close court crescent ct drive dr gardens green \
     grove heights highway hill hwy lane ln loop mews park parkway place pl quay rd rise road \
     row sq square st street terrace view walk way";
 /// Those that mean nothing else.

@@ -101,7 +101,9 @@ fn piece() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn restoring_gives_the_text_back(texts in prop::collection::vec(prop::collection::vec(piece(), 0..24), 1..4)) {
+    fn restoring_gives_the_text_back(
+        texts in prop::collection::vec(prop::collection::vec(piece(), 0..24), 1..4),
+    ) {
         let mut redactor = Redactor::new(NAMES);
         let texts: Vec<_> = texts.iter().map(|pieces| pieces.concat()).collect();
         let redacted: Vec<_> = texts.iter().map(|text| redactor.redact(text)).collect();
@@ -123,6 +125,8 @@ fn time_grows_with_the_length_on_hostile_text() {
         "1, ",
         "a@",
         "at at dot at ",
+        "at-",
+        "at dash ",
         "[PHONE_1",
         "[PHONE_1]",
         "g b ",

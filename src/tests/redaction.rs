@@ -22,17 +22,11 @@ const REDACTED: [&str; 4] = [
     "Hello, this is [NAME_1]. [LITERAL_1] is no number.",
     "What is your number, and when were you born?",
     "It's [PHONE_1], I was born on [BIRTH_DATE_1].",
-    "Thanks, [NAME_1_2]. I'll mail [EMAIL_1], says [NAME_2], or ask Mr. [NAME_3].",
+    "Thanks, [NAME_1_2]. I'll mail [EMAIL_1], says [NAME_2], or ask [NAME_3].",
 ];
 /// Nothing of these may be in an answer without the original.
 const PERSONAL: [&str; 7] = [
-    "Maria",
-    "Lopez",
-    "555",
-    "1984",
-    "example.com",
-    "Ada",
-    "Khan",
+    "Maria", "Lopez", "415-555", "May 3rd", "maria@", "Ada", "Khan",
 ];
 
 /// A session of `owner` with a customer, a transcript and an analysis of it.
@@ -48,7 +42,9 @@ async fn session(harness: &Harness, owner: &SignedIn<'_>) -> Seeded {
     let document = json!({
         "version": 1, "session_id": seeded.session_id, "transcript_generation": 1,
         "summary": [{ "text": "Maria's number is 415-555-0100.", "quotes": [quote(2, "It's 415-555")] }],
-        "custom_fields": { "mail": { "state": "found", "value": "maria@example.com", "quote": quote(3, "maria@example.com") } },
+        "custom_fields": { "mail": {
+            "state": "found", "value": "maria@example.com", "quote": quote(3, "maria@example.com"),
+        } },
     });
     stages::analysed(harness, seeded, 1, &document).await;
     seeded

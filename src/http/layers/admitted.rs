@@ -70,7 +70,11 @@ where
         let path = matched_path(&request).unwrap_or_default();
         if STREAMING.iter().any(|end| path.ends_with(end)) {
             DefaultBodyLimit::disable().apply(&mut request);
-            return self.inner.call(request).map_ok(S::Response::into_response).boxed();
+            return self
+                .inner
+                .call(request)
+                .map_ok(S::Response::into_response)
+                .boxed();
         }
         DefaultBodyLimit::max(MAX_JSON_BYTES).apply(&mut request);
         let arrived = Arc::new(AtomicBool::new(false));
@@ -89,7 +93,9 @@ where
 impl Admission {
     fn admit(&self, request: &mut Request) -> Result<(), ApiError> {
         let Some(address) = client_address::identify(request, &self.trusted) else {
-            return Err(ApiError::Internal(anyhow::anyhow!("request without a peer")));
+            return Err(ApiError::Internal(anyhow::anyhow!(
+                "request without a peer"
+            )));
         };
         if is_unlimited(request.method(), request.extensions()) {
             return Ok(());

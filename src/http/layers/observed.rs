@@ -68,10 +68,7 @@ impl KnownSeries {
     fn note(&self, method: &'static str, path: &str, status: u16, took: Duration) {
         let is_wanted = |series: &&Series| series.method == method && series.status == status;
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(series) = known
-            .get(path)
-            .and_then(|all| all.iter().find(is_wanted))
-        {
+        if let Some(series) = known.get(path).and_then(|all| all.iter().find(is_wanted)) {
             series.note(took);
             return;
         }
