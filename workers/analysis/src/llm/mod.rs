@@ -306,6 +306,9 @@ fn fill(analysis: &mut Analysis, found: Found, dropped: Dropped) {
     analysis.custom_fields = found.custom_fields;
     // The same holds for what was said often.
     if let Some(phrases) = &mut analysis.key_phrases {
-        phrases.retain(|phrase| plain::is_plain(&phrase.text));
+        phrases.retain(|phrase| {
+            let text = phrase.text.as_str();
+            plain::plain(text, text.len()).as_deref() == Some(text)
+        });
     }
 }
