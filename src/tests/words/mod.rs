@@ -2,4 +2,5 @@
 
 mod corrections;
 mod export;
+mod redaction;
 mod search;
