@@ -130,8 +130,8 @@ fn strict(schema: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn wrong(schema: Value) -> Vec<String> {
-        let errors = CustomFields::read(&schema).expect_err("it is wrong");
+    fn wrong(schema: &Value) -> Vec<String> {
+        let errors = CustomFields::read(schema).expect_err("it is wrong");
         errors.into_iter().map(|error| error.path).collect()
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named_by_its_path() {
-        let field = |schema: Value| wrong(json!({"properties": {"x": schema}}));
+        let field = |schema: Value| wrong(&json!({"properties": {"x": schema}}));
         assert_eq!(
             field(json!({"type": "string", "pattern": "(a+)+$"})),
             ["properties.x.pattern"]
@@ -194,14 +194,14 @@ mod tests {
             ["properties.x"]
         );
         assert_eq!(field(json!("string")), ["properties.x"]);
-        assert_eq!(wrong(json!([])), [""]);
-        assert_eq!(wrong(json!({"properties": {}})), ["properties"]);
+        assert_eq!(wrong(&json!([])), [""]);
+        assert_eq!(wrong(&json!({"properties": {}})), ["properties"]);
         assert_eq!(
-            wrong(json!({"properties": {"a b": {"type": "string"}}})),
+            wrong(&json!({"properties": {"a b": {"type": "string"}}})),
             ["properties.a b"]
         );
         assert_eq!(
-            wrong(json!({"type": "array", "properties": {"x": {"type": "string"}}})),
+            wrong(&json!({"type": "array", "properties": {"x": {"type": "string"}}})),
             ["type"]
         );
     }
@@ -213,16 +213,16 @@ mod tests {
             deep = json!({"type": "array", "items": deep});
         }
         assert_eq!(
-            wrong(json!({"properties": {"x": deep}})),
+            wrong(&json!({"properties": {"x": deep}})),
             ["properties.x.items.items.items"]
         );
         let many: Map<_, _> = (0..33)
             .map(|n| (format!("f{n}"), json!({"type": "string"})))
             .collect();
-        assert_eq!(wrong(json!({"properties": many})), ["properties"]);
+        assert_eq!(wrong(&json!({"properties": many})), ["properties"]);
         let long = "x".repeat(MAX_SCHEMA_BYTES);
         assert_eq!(
-            wrong(json!({"properties": {"x": {"type": "string", "description": long}}})),
+            wrong(&json!({"properties": {"x": {"type": "string", "description": long}}})),
             [""]
         );
     }

@@ -137,7 +137,7 @@ impl Asking<'_> {
                     Err(End::Useless("invalid", why)),
                 ),
             },
-            Err(ChatError { kind, usage, text }) => (usage, text, Err(End::of(kind))),
+            Err(ChatError { kind, usage, text }) => (usage, text, Err(End::of(&kind))),
         };
         let error = result.as_ref().err().map(|end| end.name().to_owned());
         self.end(id, usage, error, &text).await?;
@@ -180,7 +180,7 @@ impl Asking<'_> {
         };
         let mut tx = self.transaction().await?;
         let rules = policies::rules(&mut tx, self.of.session_id).await?;
-        if !rules.is_some_and(|rules| rules.may_analyze(self.engine).is_ok()) {
+        if rules.is_none_or(|rules| rules.may_analyze(self.engine).is_err()) {
             return Ok(None);
         }
         model_requests::begin(&mut tx, self.of, sent).await?;
@@ -252,7 +252,7 @@ enum End {
 }
 
 impl End {
-    fn of(kind: ErrorKind) -> Self {
+    fn of(kind: &ErrorKind) -> Self {
         let words = kind.to_string();
         let useless = |name| Self::Useless(name, Invalid::new(&words));
         let later = |name, pause: Option<Duration>| match pause {
@@ -269,7 +269,7 @@ impl End {
             ErrorKind::Adapted => Self::Adapted,
             ErrorKind::Truncated => useless("truncated"),
             ErrorKind::TooLarge { .. } => useless("too_large"),
-            ErrorKind::Unavailable { retry_after, .. } => later("unavailable", retry_after),
+            ErrorKind::Unavailable { retry_after, .. } => later("unavailable", *retry_after),
             ErrorKind::RateLimited { retry_after } => {
                 later("rate_limited", Some(retry_after.unwrap_or(BUSY_PAUSE)))
             }

@@ -54,7 +54,7 @@ fn judge(
     if !fields.accepts(name, &value) {
         return null(CustomFieldState::Failed, WRONG_VALUE);
     }
-    let Some(quote) = answer.quote.and_then(|cite| evidence.quote(cite)) else {
+    let Some(quote) = answer.quote.and_then(|cite| evidence.quote(&cite)) else {
         return null(CustomFieldState::Failed, NO_QUOTE);
     };
     CustomField {

@@ -64,7 +64,7 @@ impl Evidence<'_> {
         let action_items = items.filter_map(|it| self.action_item(it)).collect();
         let asked = findings.questions.into_iter();
         let questions = asked.filter_map(|it| {
-            let quote = self.needed(it.quote)?;
+            let quote = self.needed(&it.quote)?;
             Some(Question { rule: None, quote })
         });
         let questions = questions.collect();
@@ -84,7 +84,7 @@ impl Evidence<'_> {
     }
 
     fn action_item(&mut self, item: Action) -> Option<ActionItem> {
-        let quote = self.needed(item.quote)?;
+        let quote = self.needed(&item.quote)?;
         let text = self.text(&item.text)?;
         let speaker = item
             .assignee
@@ -133,7 +133,7 @@ impl Evidence<'_> {
 
     /// The quotes that were said; none of them leaves the finding without evidence.
     fn quotes(&mut self, cites: Vec<Cite>) -> Option<Vec<Quote>> {
-        let said = cites.into_iter().filter_map(|cite| self.quote(cite));
+        let said = cites.into_iter().filter_map(|cite| self.quote(&cite));
         let mut quotes: Vec<Quote> = Vec::new();
         for quote in said {
             if quotes.len() < MAX_QUOTES && !quotes.contains(&quote) {
@@ -144,14 +144,14 @@ impl Evidence<'_> {
         (!quotes.is_empty()).then_some(quotes)
     }
 
-    fn needed(&mut self, cite: Cite) -> Option<Quote> {
+    fn needed(&mut self, cite: &Cite) -> Option<Quote> {
         let quote = self.quote(cite);
         self.dropped.findings += u32::from(quote.is_none());
         quote
     }
 
     /// The words that are cited, where they stand; counted where they do not, or may not pass on.
-    pub fn quote(&mut self, cite: Cite) -> Option<Quote> {
+    pub fn quote(&mut self, cite: &Cite) -> Option<Quote> {
         let text = self.restored(&cite.text);
         let quote = locate(self.turns, cite.turn, &text).filter(|quote| is_plain(&quote.text));
         self.dropped.quotes += u32::from(quote.is_none());

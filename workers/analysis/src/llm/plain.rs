@@ -129,7 +129,7 @@ fn is_address(word: &str) -> bool {
     let (Some(last), true) = (labels.last(), labels.len() > 1) else {
         return false;
     };
-    if !labels.iter().all(|label| is_label(label)) {
+    if !labels.iter().all(is_label) {
         return false;
     }
     let is_number = labels

@@ -65,6 +65,10 @@ pub fn reduction() -> Value {
     }))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "each value is made for one place"
+)]
 fn object(properties: Value) -> Value {
     let names: Vec<_> = properties
         .as_object()
@@ -78,10 +82,18 @@ fn object(properties: Value) -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "each value is made for one place"
+)]
 fn list(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "each value is made for one place"
+)]
 fn nullable(schema: Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }

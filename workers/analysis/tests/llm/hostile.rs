@@ -144,7 +144,11 @@ fn check(analysis: &Analysis, said: &[String], hostile: &str) {
                 "{path}: {text:?} holds {sign:?}"
             );
         }
-        if path.contains("quote") && path.ends_with(".text") {
+        if path.contains("quote")
+            && path
+                .rsplit_once('.')
+                .is_some_and(|(_, last)| last == "text")
+        {
             assert!(
                 said.iter().any(|said| said.contains(text)),
                 "{path}: nobody said {text:?}"

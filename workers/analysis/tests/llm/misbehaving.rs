@@ -87,6 +87,7 @@ fn half_invented(asked: &Asked) -> String {
     report(asked, "They find a day.", &quotes).to_string()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     use Act::*;
     let once = |act| [act, Honest];
