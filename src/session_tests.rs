@@ -346,6 +346,7 @@ fn examples() -> Vec<Fact> {
         stored(0),
         check_failed(0, 1, 0),
         requested(0, 1, 1),
+        started(0),
         progressed(0, 1, 0),
         transcribed(0, 1),
         transcription_failed(0, 1, 1, 0),

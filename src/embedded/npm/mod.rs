@@ -13,6 +13,8 @@ use super::error::{Error, Result};
 use super::install::{self, PythonInstall};
 
 const NAME: &str = "npm";
+/// Of Debian and Ubuntu.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const MANIFEST: &str = include_str!("package.json");
 const LOCK: &str = include_str!("package-lock.json");
 
@@ -64,6 +66,10 @@ async fn npm_ci(wheel: &PythonInstall, node: &Path, dir: &Path) -> Result<()> {
         .map(Into::into),
     );
     args.extend(["--cache".into(), dir.join(".cache").into()]);
+    // Node.js brings authorities of its own and does not ask the system for those that were added to it.
+    if Path::new(SYSTEM_AUTHORITIES).exists() {
+        args.extend(["--cafile".into(), SYSTEM_AUTHORITIES.into()]);
+    }
     let log = dir.join("npm.log");
     let child = Child::spawn(Spec {
         name: NAME,

@@ -89,6 +89,7 @@ async fn what_cannot_be_published_stays_in_the_outbox() {
         .restart()
         .await
         .expect("it comes back");
+    eventually("connected", || async { bus.is_connected() }).await;
     assert_eq!(
         relay(&db, &bus, after(DELAY), DELAY)
             .await
