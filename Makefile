@@ -60,10 +60,10 @@ test-aws: build ## Transcribe the sample call in your AWS account (AWS_PROFILE, 
 test-model: build ## Analyse a call with a real, small language model on this machine
 	@.ci/tools cargo-nextest
 	@echo "building the tests"
-	@cargo nextest run --package aftercall-analysis --all-features --no-run
+	@cargo nextest run $(CARGO) --no-run
 	@echo "starting the servers and the model, and asking it"
-	@$(TEST_SERVERS) cargo nextest run --package aftercall-analysis --all-features --profile soak \
-		--run-ignored only -E 'test(=peer::a_small_model_is_kept_to_the_contract)'
+	@$(TEST_SERVERS) cargo nextest run $(CARGO) --profile soak --run-ignored only \
+		-E 'test(=peer::a_small_model_is_kept_to_the_contract)'
 
 soak: build ## Measure long recordings, large uploads and memory
 	@.ci/tools cargo-nextest
