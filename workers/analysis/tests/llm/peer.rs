@@ -51,7 +51,7 @@ async fn a_small_model_is_kept_to_the_contract() {
     let mut peer = harness.small_model().await;
     let mut settings = settings(&peer.base_url());
     settings.context_tokens = 8_192;
-    settings.max_output_tokens = 1_024;
+    settings.max_output_tokens = 512;
     settings.idle = std::time::Duration::from_secs(60);
     settings.time_limit = std::time::Duration::from_secs(300);
     let bench = Bench::on(harness, engine(settings, RedactPii::Off));
