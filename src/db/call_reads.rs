@@ -3,9 +3,12 @@
 //! A list walks the index of each client that the principal sees. What no index answers (sentiment,
 //! success, text) is for the caller to judge, a bounded number of calls at a time.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Tx;
 use crate::ids::{AccountId, CallId, ClientId, SessionId};
@@ -89,62 +92,63 @@ pub async fn candidates(
     portion: Portion,
 ) -> Result<(Vec<Candidate>, bool), sqlx::Error> {
     let everywhere = super::sees_everywhere(tx).await?;
+    let until = after.unwrap_or_else(|| Position {
+        counted_at: range.to.unwrap_or(Timestamp::MAX),
+        id: CallId(Uuid::nil()),
+        client_id: ClientId(Uuid::nil()),
+    });
+    // One bound at each end, none of them absent, and a limit right on the walk: only so does the index
+    // begin and end where the list does, whatever plan is kept.
     let rows = sqlx::query!(
         r#"select c.account_id as "account_id!: AccountId", c.client_id as "client_id!: ClientId",
             c.id as "id!: CallId", c.counted_at as "counted_at!", c.sentiment as "sentiment!", c.success,
-            case when $8 then c.record end as record, c.place as "place!"
+            case when $7 then c.record end as record
         from (
             select account_id, id from clients
             where ($1 or account_id = any (app_accounts())) and ($2::uuid is null or id = $2)
         ) k, lateral (
-            select account_id, client_id, id, counted_at, sentiment, success, record,
-                row_number() over (order by counted_at desc, id desc) as place
-            from calls
+            select account_id, client_id, id, counted_at, sentiment, success, record from calls
             where account_id = k.account_id and client_id = k.id
-                and ($3::timestamptz is null or counted_at >= $3)
-                and ($4::timestamptz is null or counted_at < $4)
-                and ($5::timestamptz is null or (counted_at, id) <= ($5, $6::uuid)
-                    and (counted_at, id, client_id) < ($5, $6, $7::uuid))
-            order by counted_at desc, id desc limit $9
+                and counted_at >= $3 and (counted_at, id, client_id) < ($4, $5, $6)
+            order by counted_at desc, id desc limit $8
         ) c
-        order by c.counted_at desc, c.id desc, c.client_id desc limit $10"#,
+        order by c.counted_at desc, c.id desc, c.client_id desc limit $9"#,
         everywhere,
         range.client_id.map(|id| id.0),
-        range.from.map(ToSqlx::to_sqlx) as _,
-        range.to.map(ToSqlx::to_sqlx) as _,
-        after.map(|after| after.counted_at.to_sqlx()) as _,
-        after.map(|after| after.id.0),
-        after.map(|after| after.client_id.0),
+        range.from.unwrap_or(Timestamp::UNIX_EPOCH).to_sqlx() as _,
+        until.counted_at.to_sqlx() as _,
+        until.id.0,
+        until.client_id.0,
         portion.with_record,
         portion.of_each,
         portion.of_all,
     )
     .fetch_all(&mut **tx)
     .await?;
-    // A client that has as many as were asked for may have more behind its last.
-    let mut cut: Option<Position> = None;
     let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == portion.of_all);
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let position = Position {
-            counted_at: row.counted_at.to_jiff(),
-            id: row.id,
-            client_id: row.client_id,
-        };
-        if row.place == portion.of_each {
-            cut = cut.max(Some(position));
-        }
-        found.push(Candidate {
+    let mut found: Vec<_> = rows
+        .into_iter()
+        .map(|row| Candidate {
             account_id: row.account_id,
-            position,
+            position: Position {
+                counted_at: row.counted_at.to_jiff(),
+                id: row.id,
+                client_id: row.client_id,
+            },
             sentiment: row.sentiment,
             success: row.success,
             record: row.record,
-        });
-    }
-    if is_full {
-        cut = cut.max(found.last().map(|last| last.position));
-    }
+        })
+        .collect();
+    // A client that has as many as were asked for may have more behind its last.
+    let mut of_each: HashMap<_, i64> = HashMap::new();
+    let full_client = found.iter().find(|candidate| {
+        let count = of_each.entry(candidate.position.client_id).or_default();
+        *count += 1;
+        *count == portion.of_each
+    });
+    let full = is_full.then(|| found.last()).flatten();
+    let cut = full_client.or(full).map(|last| last.position);
     if let Some(cut) = cut {
         found.retain(|candidate| candidate.position >= cut);
     }
