@@ -75,43 +75,64 @@ pub struct Conflict {
 
 /// How much is read of a list at a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Portion {
-    /// Calls of a client.
+pub struct Portion<'a> {
+    /// Calls of a client that are looked at.
     pub of_each: i64,
-    /// Calls of all clients: what this bounds is memory.
+    /// Calls of all clients that are answered: what this bounds is memory.
     pub of_all: i64,
     pub with_record: bool,
+    pub sentiment: Option<&'a str>,
+    pub success: Option<bool>,
 }
 
-/// The next calls behind `after`, newest first. Answers whether there are more, and only those of which
-/// every client was looked at as far.
+/// The next part of a list.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// Newest first. The last may be one that does not match, where `has_more`.
+    pub calls: Vec<Candidate>,
+    /// Whether there are more calls behind the last of these.
+    pub has_more: bool,
+    /// How many were looked at for them, about.
+    pub looked_at: usize,
+}
+
+/// The next calls behind `after`, newest first: those of which every client was looked at as far.
 pub async fn candidates(
     tx: &mut Tx,
     range: Range,
     after: Option<Position>,
-    portion: Portion,
-) -> Result<(Vec<Candidate>, bool), sqlx::Error> {
+    portion: Portion<'_>,
+) -> Result<Candidates, sqlx::Error> {
     let everywhere = super::sees_everywhere(tx).await?;
-    let until = after.unwrap_or_else(|| Position {
+    let end = Position {
         counted_at: range.to.unwrap_or(Timestamp::MAX),
         id: CallId(Uuid::nil()),
         client_id: ClientId(Uuid::nil()),
-    });
+    };
+    let until = after.map_or(end, |after| after.min(end));
     // One bound at each end, none of them absent, and a limit right on the walk: only so does the index
-    // begin and end where the list does, whatever plan is kept.
+    // begin and end where the list does, whatever plan is kept. What does not match stays in the database,
+    // but for the call where a client's walk has ended.
     let rows = sqlx::query!(
         r#"select c.account_id as "account_id!: AccountId", c.client_id as "client_id!: ClientId",
             c.id as "id!: CallId", c.counted_at as "counted_at!", c.sentiment as "sentiment!", c.success,
-            case when $7 then c.record end as record
+            c.record, c.place as "place!"
         from (
             select account_id, id from clients
             where ($1 or account_id = any (app_accounts())) and ($2::uuid is null or id = $2)
         ) k, lateral (
-            select account_id, client_id, id, counted_at, sentiment, success, record from calls
-            where account_id = k.account_id and client_id = k.id
-                and counted_at >= $3 and (counted_at, id, client_id) < ($4, $5, $6)
-            order by counted_at desc, id desc limit $8
+            select *, row_number() over (order by counted_at desc, id desc) as place
+            from (
+                select account_id, client_id, id, counted_at, sentiment, success,
+                    case when $7 then record end as record
+                from calls
+                where account_id = k.account_id and client_id = k.id
+                    and counted_at >= $3 and (counted_at, id, client_id) < ($4, $5, $6)
+                order by counted_at desc, id desc limit $8
+            ) walk
         ) c
+        where ($10::text is null or c.sentiment = $10) and ($11::bool is null or c.success = $11)
+            or c.place = $8
         order by c.counted_at desc, c.id desc, c.client_id desc limit $9"#,
         everywhere,
         range.client_id.map(|id| id.0),
@@ -122,13 +143,18 @@ pub async fn candidates(
         portion.with_record,
         portion.of_each,
         portion.of_all,
+        portion.sentiment,
+        portion.success,
     )
     .fetch_all(&mut **tx)
     .await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == portion.of_all);
-    let mut found: Vec<_> = rows
-        .into_iter()
-        .map(|row| Candidate {
+    let mut calls = Vec::with_capacity(rows.len());
+    let mut has_more = is_full;
+    let mut looked_at: HashMap<ClientId, i64> = HashMap::new();
+    for row in rows {
+        looked_at.insert(row.client_id, row.place);
+        calls.push(Candidate {
             account_id: row.account_id,
             position: Position {
                 counted_at: row.counted_at.to_jiff(),
@@ -138,21 +164,20 @@ pub async fn candidates(
             sentiment: row.sentiment,
             success: row.success,
             record: row.record,
-        })
-        .collect();
-    // A client that has as many as were asked for may have more behind its last.
-    let mut of_each: HashMap<_, i64> = HashMap::new();
-    let full_client = found.iter().find(|candidate| {
-        let count = of_each.entry(candidate.position.client_id).or_default();
-        *count += 1;
-        *count == portion.of_each
-    });
-    let full = is_full.then(|| found.last()).flatten();
-    let cut = full_client.or(full).map(|last| last.position);
-    if let Some(cut) = cut {
-        found.retain(|candidate| candidate.position >= cut);
+        });
+        // A client of which as many were looked at as asked may have more; the others were looked at as
+        // far as this one, and further.
+        if row.place == portion.of_each {
+            has_more = true;
+            break;
+        }
     }
-    Ok((found, cut.is_some()))
+    let looked_at = looked_at.into_values().sum::<i64>();
+    Ok(Candidates {
+        calls,
+        has_more,
+        looked_at: usize::try_from(looked_at).unwrap_or(usize::MAX),
+    })
 }
 
 /// How many calls a list has that only names clients and days, from the rollups: days begin with a

@@ -27,7 +27,8 @@ const LOOK_AT: usize = 5_000;
 const LOOK_INTO: usize = 2_000;
 /// Numbered pages reach this far, and so does their total.
 const NUMBERED: i64 = 10_000;
-/// What is read of a client at a time, at most; where calls are filtered, at least [`FILTERED_OF_EACH`].
+/// What is read of a client at a time, at most. Where calls are filtered it begins with
+/// [`FILTERED_OF_EACH`] and grows with what was looked at in vain: few match, or many.
 const OF_EACH: i64 = 1_000;
 const FILTERED_OF_EACH: i64 = 100;
 /// What is read of all clients at a time where calls are filtered; less where that is their text, of which
@@ -168,20 +169,24 @@ impl Filter {
         self.sentiment.is_none() && self.success.is_none() && self.text.is_none()
     }
 
-    /// What is read next, when so many calls are still wanted.
-    fn portion(&self, want: usize) -> Portion {
+    /// What is read next, when so many calls are still wanted and so many were looked at.
+    fn portion(&self, want: usize, looked: usize) -> Portion<'_> {
         let want = i64::try_from(want).unwrap_or(NUMBERED);
+        let looked = i64::try_from(looked).unwrap_or(NUMBERED);
         let (of_each, of_all) = if self.is_open() {
             (want.min(OF_EACH), want)
         } else if self.text.is_some() {
             (SEARCHED_OF_ALL, SEARCHED_OF_ALL)
         } else {
-            (want.clamp(FILTERED_OF_EACH, OF_EACH), FILTERED_OF_ALL)
+            let of_each = want.max(looked).clamp(FILTERED_OF_EACH, OF_EACH);
+            (of_each, FILTERED_OF_ALL)
         };
         Portion {
             of_each,
             of_all,
             with_record: self.text.is_some(),
+            sentiment: self.sentiment.map(Sentiment::as_str),
+            success: self.success,
         }
     }
 
@@ -230,11 +235,10 @@ async fn find(
     };
     let mut looked = 0;
     loop {
-        let portion = filter.portion(want - found.calls.len());
-        let (candidates, more) =
-            call_reads::candidates(tx, filter.range, found.until, portion).await?;
-        looked += candidates.len();
-        for candidate in candidates {
+        let portion = filter.portion(want - found.calls.len(), looked);
+        let candidates = call_reads::candidates(tx, filter.range, found.until, portion).await?;
+        looked += candidates.looked_at;
+        for candidate in candidates.calls {
             found.until = Some(candidate.position);
             if filter.matches(&candidate) {
                 found.calls.push(candidate);
@@ -243,7 +247,7 @@ async fn find(
                 }
             }
         }
-        if !more {
+        if !candidates.has_more {
             found.until = None;
             return Ok(found);
         }

@@ -110,6 +110,10 @@ fn reads(agent: &Agent, first_day: Timestamp, id: uuid::Uuid) -> Vec<Read> {
             "/calls?sentiment=unknown".to_owned(),
         ),
         of("/calls, failures", "/calls?success=false".to_owned()),
+        of(
+            "/calls, a numbered page of none",
+            "/calls?sentiment=unknown&success=false&page=1".to_owned(),
+        ),
         of("/calls, a word of many", "/calls?q=refund".to_owned()),
         of("/calls, a word of none", "/calls?q=submarine".to_owned()),
         of(
