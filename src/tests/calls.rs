@@ -431,16 +431,36 @@ async fn pages_go_through_all_calls_of_all_clients_once() {
         client_id: seed::another_client(&harness, agent.client.user_id).await,
         ..agent.client
     };
-    let mut expected = Vec::new();
+    let (mut all, mut negative) = (Vec::new(), Vec::new());
     for (client, count) in [(agent.client, 130), (other, 20)] {
-        // Many at the same moment, where only the id tells them apart.
+        // Many at the same moment, where only the id tells them apart; few of them negative.
         let records: Vec<_> = (0..count)
-            .map(|n| json!({ "client_id": client.client_id, "ended_at": format!("2026-11-20T10:{:02}:00Z", n % 7) }))
+            .map(|n| {
+                let ended_at = format!("2026-11-20T10:{:02}:00Z", n % 7);
+                let sentiment = if n % 13 == 0 { "negative" } else { "neutral" };
+                json!({ "client_id": client.client_id, "ended_at": ended_at, "sentiment": sentiment })
+            })
             .collect();
-        let ids = seed::counted_calls(&harness, client, &records).await;
-        expected.extend(ids.iter().map(ToString::to_string));
+        for (n, id) in seed::counted_calls(&harness, client, &records)
+            .await
+            .iter()
+            .enumerate()
+        {
+            all.push(id.to_string());
+            if n % 13 == 0 {
+                negative.push(id.to_string());
+            }
+        }
     }
-    for filter in ["", "&sentiment=unknown"] {
+    all.sort();
+    negative.sort();
+    let mut cursors = Vec::new();
+    let none = Vec::new();
+    for (filter, expected) in [
+        ("", &all),
+        ("&sentiment=negative", &negative),
+        ("&sentiment=positive", &none),
+    ] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = agent
@@ -458,14 +478,16 @@ async fn pages_go_through_all_calls_of_all_clients_once() {
                 break;
             };
             cursor = format!("&cursor={next}");
+            cursors.push(cursor.clone());
         }
         assert!(seen.is_sorted_by(|a, b| a >= b), "newest first");
         let mut ids: Vec<_> = seen.into_iter().map(|(_, id)| id).collect();
         ids.sort();
-        let mut all = expected.clone();
-        all.sort();
-        assert_eq!(ids, all);
+        assert_eq!(&ids, expected);
     }
+    // The cursor of a page without dates does not lead out of the days that are asked for.
+    let path = format!("/calls?end_date=2026-11-19{}", cursors[0]);
+    assert_eq!(agent.owner.get(&path).await.json()["items"], json!([]));
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
