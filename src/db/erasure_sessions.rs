@@ -315,6 +315,21 @@ pub async fn remove_traces(tx: &mut Tx, work: &Work) -> Result<(), sqlx::Error> 
     .map(|_| ())
 }
 
+/// Notes which objects are to be destroyed, before the first of them is.
+pub async fn plan_objects(tx: &mut Tx, work: &Work) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update erasure_sessions set objects = $4, updated_at = clock_timestamp()
+        where account_id = $1 and erasure_id = $2 and session_id = $3",
+        work.account_id.0,
+        work.erasure_id.0,
+        work.session_id.0,
+        &work.objects,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(|_| ())
+}
+
 /// Notes that the objects and multipart uploads of `work` are gone.
 pub async fn objects_gone(
     tx: &mut Tx,

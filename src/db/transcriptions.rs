@@ -293,15 +293,19 @@ pub async fn findings(
     .await
 }
 
-/// Of some sessions those with a transcription that has begun and not ended.
+/// Of some sessions those with a transcription that has begun and not ended, or that failed and may be
+/// redriven: no later one has taken its place.
 pub async fn unfinished_sessions(
     tx: &mut Tx,
     sessions: &[SessionId],
 ) -> Result<Vec<SessionId>, sqlx::Error> {
     let ids: Vec<_> = sessions.iter().map(|id| id.0).collect();
     sqlx::query_scalar!(
-        r#"select distinct session_id as "session_id: SessionId" from transcriptions
-        where session_id = any ($1) and state = 'requested'"#,
+        r#"select distinct session_id as "session_id: SessionId" from transcriptions t
+        where session_id = any ($1) and (state = 'requested' or (state = 'failed' and not exists (
+            select from transcriptions n where n.account_id = t.account_id
+                and n.recording_id = t.recording_id and n.generation > t.generation
+                and n.state = 'done')))"#,
         &ids,
     )
     .fetch_all(&mut **tx)

@@ -124,12 +124,13 @@ pub async fn correct(
     )
     .execute(&mut **tx)
     .await?;
-    // A transcript that came with a call was made of no transcription: nothing is inserted.
+    // What was asked of the engine, and what it found, stay those of what it heard. A transcript that
+    // came with a call was made of no transcription: nothing is inserted.
     sqlx::query!(
         "insert into transcriptions (account_id, recording_id, generation, session_id, state, language,
-            engine, note, turns)
+            engine, note, turns, options, findings)
         select account_id, recording_id, $3, session_id, 'done', language, engine, note,
-            $4::jsonb -> recording_id::text
+            $4::jsonb -> recording_id::text, options, findings
         from (
             select distinct on (recording_id) * from transcriptions
             where account_id = $1 and session_id = $2 and state = 'done' and generation <= $5

@@ -2,7 +2,8 @@
 //!
 //! Kept as the service judged it, beside the analysis and never mixed with it: its figures follow from
 //! its own definitions. Holds no text of the call: places are told by times and characters, so that
-//! whoever may not read the transcript learns nothing from it.
+//! whoever may not read the transcript learns nothing from it. Speakers and characters are those of what
+//! the service heard, also where a correction has changed names and text since.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ pub struct CallFindings {
     /// Where the audio that it heard begins and ends.
     pub start_ms: i64,
     pub end_ms: i64,
-    /// Who each speaker was taken for, `agent` or `customer`.
+    /// Who each speaker was taken for, `agent` or `customer`. `speaker_0` speaks on channel 0, whatever
+    /// name a correction gave them.
     pub roles: BTreeMap<String, String>,
     /// Whether the service left personal data out.
     pub redacted: bool,
@@ -53,7 +55,8 @@ pub struct TurnFindings {
     pub loudness: Vec<Option<f64>>,
 }
 
-/// Characters of the text of a turn.
+/// Characters of the text of a turn, as the service wrote it: before corrections, and before personal
+/// data was replaced for whoever may not read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TextSpan {
     pub speaker: String,

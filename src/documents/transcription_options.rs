@@ -23,7 +23,8 @@ pub struct TranscriptionOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 30)]
     pub max_speakers: Option<u8>,
-    /// Whether the engine leaves personal data out of the transcript. Amazon Transcribe.
+    /// Whether the engine leaves personal data out of the transcript. Amazon Transcribe; where another
+    /// engine is asked to, the transcription fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redact_pii: Option<bool>,
     /// Whether a recording with two channels is analysed as a call. Amazon Transcribe.

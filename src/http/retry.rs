@@ -109,7 +109,7 @@ pub async fn retry_skipped(tx: &mut Tx, session: &LockedSession) -> Result<Vec<F
 
 /// What a recording's newest transcription needs, if it is in one of these states. Where a correction has
 /// taken a later number since, the same run would make an older transcript than that: it is asked for as
-/// the next generation.
+/// the next generation, with the same options.
 async fn next_runs(
     tx: &mut Tx,
     session: &LockedSession,
@@ -128,7 +128,11 @@ async fn next_runs(
             transcriptions::retry(tx, session.account_id, recording_id, generation).await?
         } else {
             generation = session.transcript_generation + 1;
-            transcriptions::request(tx, session, recording_id, generation).await?;
+            let options = asked.options.map(serde_json::from_value).transpose();
+            let options = options
+                .map_err(|error| sqlx::Error::Decode(error.into()))?
+                .unwrap_or_default();
+            transcriptions::request_with(tx, session, recording_id, generation, &options).await?;
             Some(1)
         };
         if let Some(run) = run {

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use aftercall::db::{Db, Principal, WorkerRole, transcriptions};
 use aftercall::providers::object_store::ObjectStore;
 
-/// Removes the files of jobs of sessions in which no transcription is going on; answers how many.
+/// Removes the files of jobs of sessions in which no transcription is going on; answers how many. What a
+/// failed one left stays for its redrive, until the recording is transcribed or the session erased.
 pub async fn sweep(db: &Db, store: &ObjectStore) -> anyhow::Result<u64> {
     let keys = store.list(transcriptions::JOB_FILES).await?;
     let owned = |key: &String| transcriptions::session_of_job_file(key);

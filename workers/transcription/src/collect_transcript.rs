@@ -16,8 +16,8 @@ use aftercall::worker::{Context, Failure, Handler};
 
 use crate::ROLE;
 use crate::aws::call_analytics::{self, Place};
-use crate::aws::client::{Progress, Transcribe, TranscribeError, cannot_ask};
-use crate::aws::files::Files;
+use crate::aws::client::{Finished, Progress, Transcribe, TranscribeError};
+use crate::aws::files::{Files, ReadError};
 use crate::aws::lines::{self, Part};
 use crate::aws::{OutputError, engine, failure, standard};
 use crate::conclude::{self, Published};
@@ -26,6 +26,7 @@ use crate::permission::{Admission, Attempt};
 /// Jobs take a fraction of their audio's length; a long one is asked about less often, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const PAUSES_PER_LENGTH: i64 = 20;
+const NOT_READABLE: &str = "What Amazon Transcribe wrote could not be read.";
 
 /// Asks the speech service about the jobs of a recording until all are done, and reads what they wrote.
 #[derive(Clone, Debug)]
@@ -35,11 +36,9 @@ pub struct CollectTranscript {
     service: Transcribe,
     /// Shortest pause between two questions.
     poll: Duration,
+    /// Where a job does not say it.
     agent_channel: u16,
 }
-
-/// The addresses that all jobs wrote to, and the language they found.
-type Done = Vec<(Option<String>, Option<String>)>;
 
 /// What all jobs wrote.
 struct Collected {
@@ -65,18 +64,18 @@ impl CollectTranscript {
     }
 
     /// How far all jobs are together; `None` while one of them runs.
-    async fn progress(&self, jobs: &[StartedJob]) -> Result<Option<Result<Done, String>>, Failure> {
+    async fn progress(
+        &self,
+        jobs: &[StartedJob],
+    ) -> Result<Option<Result<Vec<Finished>, String>>, Failure> {
         let mut done = Vec::new();
         let mut failed = None;
         let mut running = false;
         for job in jobs {
             let progress = self.service.progress(job.kind, &job.name).await;
-            match progress.map_err(cannot_ask)? {
+            match progress.map_err(|error| self.service.cannot_ask(error))? {
                 Progress::Running => running = true,
-                Progress::Done {
-                    language,
-                    written_to,
-                } => done.push((written_to, language)),
+                Progress::Done(finished) => done.push(finished),
                 Progress::Failed { reason } => {
                     failed.get_or_insert_with(|| failure::sentence(reason.as_deref()));
                 }
@@ -92,27 +91,26 @@ impl CollectTranscript {
         &self,
         files: &Files,
         jobs: &[StartedJob],
-        done: Done,
+        done: Vec<Finished>,
     ) -> Result<Collected, Failure> {
         let mut collected = Collected {
             parts: Vec::new(),
             language: None,
             findings: Vec::new(),
         };
-        for (job, (written_to, language)) in jobs.iter().zip(done) {
-            let bytes = files.output(&job.name, written_to.as_deref()).await?;
+        for (job, finished) in jobs.iter().zip(done) {
+            let output = files.output(&job.name, finished.written_to.as_deref());
+            let bytes = output.await.map_err(cannot_read)?;
             let place = Place {
                 start_ms: job.start_ms,
-                agent_channel: self.agent_channel,
+                agent_channel: finished.agent_channel.unwrap_or(self.agent_channel),
             };
             let kind = job.kind;
             // Hours of speech take a while to read.
             let read = tokio::task::spawn_blocking(move || read(kind, &bytes, place)).await?;
-            let (found, lines, findings) = read.map_err(|error| {
-                let reason = "What Amazon Transcribe wrote could not be read.";
-                Failure::reject_because(reason, error)
-            })?;
-            collected.language = collected.language.or(language).or(found);
+            let (found, lines, findings) =
+                read.map_err(|error| Failure::reject_because(NOT_READABLE, error))?;
+            collected.language = collected.language.or(finished.language).or(found);
             collected.findings.extend(findings);
             collected.parts.push(Part {
                 start_ms: job.start_ms,
@@ -137,7 +135,7 @@ impl CollectTranscript {
                 Ok(Progress::Running) => return Err(Failure::NotYet(LONGEST_PAUSE)),
                 // The service forgets jobs after a while.
                 Ok(_) | Err(TranscribeError::NotFound) => {}
-                Err(error) => return Err(cannot_ask(error)),
+                Err(error) => return Err(self.service.cannot_ask(error)),
             }
         }
         let files = Files::of(&self.store, session.account_id, event.session_id);
@@ -158,19 +156,12 @@ impl CollectTranscript {
         }
     }
 
-    async fn not_yet(
-        &self,
-        event: &TranscriptionStarted,
-        recording: &Recording,
-    ) -> Result<Failure, Failure> {
-        let mut tx = self.db.begin(ROLE).await?;
-        let (account, generation) = (recording.account_id, event.generation);
-        transcriptions::touch(&mut tx, account, recording.id, generation).await?;
-        tx.commit().await?;
+    /// When to ask again.
+    fn not_yet(&self, recording: &Recording) -> Failure {
         let length_ms = recording.duration_ms.unwrap_or_default();
         let fraction = Duration::from_millis((length_ms / PAUSES_PER_LENGTH).unsigned_abs());
         let pause = fraction.min(LONGEST_PAUSE).max(self.poll);
-        Ok(Failure::NotYet(pause))
+        Failure::NotYet(pause)
     }
 
     async fn collect(
@@ -179,8 +170,13 @@ impl CollectTranscript {
         event: &TranscriptionStarted,
         recording: &Recording,
     ) -> Result<Vec<Published>, Failure> {
+        // Whatever the service answers, the reconciler need not ask for what is waited for.
+        let mut tx = self.db.begin(ROLE).await?;
+        let (account, generation) = (recording.account_id, event.generation);
+        transcriptions::touch(&mut tx, account, recording.id, generation).await?;
+        tx.commit().await?;
         let Some(ended) = self.progress(&event.jobs).await? else {
-            return Err(self.not_yet(event, recording).await?);
+            return Err(self.not_yet(recording));
         };
         let files = Files::of(&self.store, recording.account_id, event.session_id);
         let done = match ended {
@@ -280,6 +276,13 @@ async fn clear(files: &Files, jobs: &[StartedJob]) -> Result<(), Failure> {
         files.remove(&job.name).await?;
     }
     Ok(())
+}
+
+fn cannot_read(error: ReadError) -> Failure {
+    match error {
+        ReadError::Store(error) => Failure::Retry(error.into()),
+        error @ ReadError::TooLarge { .. } => Failure::reject_because(NOT_READABLE, error),
+    }
 }
 
 type Read = (Option<String>, Vec<lines::Line>, Option<CallFindings>);

@@ -100,6 +100,10 @@ impl Handler for TranscribeRecording {
             }
         };
         match (&self.engine, plan) {
+            // Asked to leave personal data out, nobody keeps it in silently.
+            (Engine::Server(_), _) if options.redact_pii == Some(true) => Err(Failure::reject(
+                "This speech engine cannot leave personal data out of the transcript.",
+            )),
             (Engine::Server(server), _) => {
                 let transcribed = server.transcribe(attempt, &options, &recording, context);
                 Ok(begun(transcribed.await?))

@@ -14,6 +14,7 @@ use aftercall::db::provision::Process;
 use aftercall::db::recordings::Probed;
 use aftercall::db::{Principal, WorkerRole, timeline, transcriptions, transcripts};
 use aftercall::documents::transcript::{NO_SPEECH, Transcript};
+use aftercall::documents::transcription_options::TranscriptionOptions;
 use aftercall::embedded::harness::{Harness, Running, eventually};
 use aftercall::embedded::seed::{self, Seeded};
 use aftercall::events::{ErasedPart, TranscriptionRequested};
@@ -461,4 +462,42 @@ async fn withdrawn_consent_that_erased_the_run_still_ends_the_stage() {
     assert_eq!((stub.requests(), bench.chunks().await), (1, 0));
     worker.stop().await;
     bench.harness.finish_of(HANDLER).await;
+}
+
+#[tokio::test]
+async fn asked_to_leave_personal_data_out_it_says_that_it_cannot() {
+    let stub = Stub::start([Answer::Text("My number is 555 0100.")]).await;
+    let (wav, probed) = silence(2);
+    let bench = Bench::start(wav, probed).await;
+    let requested = TranscriptionRequested {
+        generation: 2,
+        ..bench.requested.clone()
+    };
+    let principal = Principal::user(bench.seeded.user_id);
+    let mut tx = bench.harness.begin(Process::Ingress, principal).await;
+    let session = timeline::lock(&mut tx, bench.seeded.session_id).await;
+    let session = session.expect("a lock").expect("a session");
+    let options = TranscriptionOptions {
+        redact_pii: Some(true),
+        ..TranscriptionOptions::default()
+    };
+    transcriptions::request_with(&mut tx, &session, requested.recording_id, 2, &options)
+        .await
+        .expect("requested");
+    timeline::record(&mut tx, &session, &[requested.clone().into()])
+        .await
+        .expect("a fact");
+    tx.commit().await.expect("commit");
+    let worker = bench.run(Some(&stub.url()));
+    seed::publish(&bench.harness, &requested).await;
+    bench.harness.idle_of(HANDLER).await;
+
+    assert!(stub.sent().is_empty(), "nothing left");
+    let session = bench.harness.session(bench.seeded).await;
+    assert_eq!(
+        session.stages.transcription.reason.as_deref(),
+        Some("This speech engine cannot leave personal data out of the transcript.")
+    );
+    worker.stop().await;
+    bench.harness.finish_as_it_is().await;
 }

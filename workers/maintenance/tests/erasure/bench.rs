@@ -9,7 +9,7 @@ use aftercall::db::dead_letters::{self, Letter};
 use aftercall::db::erasure_sessions::{self, Work};
 use aftercall::db::erasures::{self, Reason, Subject};
 use aftercall::db::provision::Process;
-use aftercall::db::{Principal, WorkerRole, outbox, timeline, uploads};
+use aftercall::db::{Principal, WorkerRole, outbox, timeline, transcriptions, uploads};
 use aftercall::embedded::harness::{Harness, Running};
 use aftercall::embedded::seed::{self, Seeded};
 use aftercall::events::{ErasedPart, ErasureRequested, Event, SessionEnded};
@@ -43,10 +43,12 @@ pub struct Bench {
     /// Key of the session's recording, and of an upload that is still open, with its id.
     pub key: String,
     pub open: (String, String),
+    /// Key of what a speech service wrote.
+    pub job_file: String,
 }
 
 impl Bench {
-    /// Servers, and a session with a recording, an open upload, a transcript, an analysis that is
+    /// Servers, and a session with a recording, an open upload, a file of a transcription job, a transcript, an analysis that is
     /// asked for, a dead letter on the desk and one on its way, a fact and a redrive of it.
     pub async fn start() -> Self {
         let harness = Harness::start().await;
@@ -63,6 +65,7 @@ impl Bench {
             seeded,
             key: String::new(),
             open: (String::new(), String::new()),
+            job_file: String::new(),
         };
         bench.fill().await;
         bench
@@ -77,6 +80,9 @@ impl Bench {
         seed::transcript(&self.harness, self.seeded, &["Hello."]).await;
         seed::recording(&self.harness, self.seeded, &self.key, 4, [0; 32]).await;
         self.open = self.open_upload(&prefix).await;
+        let prefix = transcriptions::job_prefix(self.account().await, self.seeded.session_id);
+        self.job_file = format!("{prefix}redacted-analytics/a.json");
+        self.write_job_file().await;
         let ended = SessionEnded {
             session_id: self.seeded.session_id,
         };
@@ -117,6 +123,13 @@ impl Bench {
         assert!(noted.expect("a query"));
         tx.commit().await.expect("commit");
         (key, multipart)
+    }
+
+    /// As a speech service does when its job is done.
+    pub async fn write_job_file(&self) {
+        let bytes = Bytes::from_static(b"{}");
+        let put = self.store.put(&self.job_file, "application/json", bytes);
+        put.await.expect("stored");
     }
 
     pub fn letter(&self) -> Letter {
@@ -258,6 +271,7 @@ impl Bench {
         let (key, multipart) = &self.open;
         assert!(is_gone(&self.store.parts(key, multipart).await));
         assert!(is_gone(&self.store.head(key).await));
+        assert!(is_gone(&self.store.head(&self.job_file).await));
     }
 }
 

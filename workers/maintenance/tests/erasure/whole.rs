@@ -62,6 +62,20 @@ async fn an_event_that_comes_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn what_a_speech_service_writes_meanwhile_goes_too() {
+    let bench = Bench::start().await;
+    let asked = bench.ask_for_all().await;
+    bench.begin(&asked).await;
+    bench.assert_no_objects().await;
+    bench.write_job_file().await;
+    assert_eq!(bench.settle().await, 1);
+    bench.assert_no_objects().await;
+    let destroyed = bench.destroyed(&asked).await;
+    assert_eq!(destroyed["object store: files of transcription jobs"], 2);
+    bench.harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
 async fn what_fails_is_tried_again() {
     let bench = Bench::start().await;
     let asked = bench.ask_for_all().await;
@@ -121,6 +135,7 @@ async fn it_goes_on_after_any_crash_and_counts_everything_once() {
     bench.assert_no_objects().await;
     assert_eq!(bench.work(&asked).await.step, Step::Settling);
     let expected = [
+        ("object store: files of transcription jobs", 1),
         ("object store: open uploads", 1),
         ("object store: recordings", 2),
         ("postgres: analyses", 1),

@@ -1,5 +1,7 @@
 //! The requests of the service, and what its refusals mean.
 
+use std::time::Duration;
+
 use aftercall::config;
 use aftercall::events::JobKind;
 use aftercall::providers::aws;
@@ -7,7 +9,8 @@ use aftercall::worker::Failure;
 use aws_sdk_transcribe::Client;
 use aws_sdk_transcribe::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_transcribe::types::{
-    CallAnalyticsJobStatus, JobExecutionSettings, Media, TranscriptionJobStatus,
+    CallAnalyticsJob, CallAnalyticsJobStatus, JobExecutionSettings, Media, ParticipantRole,
+    TranscriptionJobStatus,
 };
 
 use super::failure::sentence;
@@ -29,26 +32,36 @@ const OF_THE_ACCOUNT: [&str; 6] = [
     "SubscriptionRequiredException",
     "UnrecognizedClientException",
 ];
+/// Statuses of a service that is away, or of a gateway before it.
+const AWAY: [u16; 3] = [502, 503, 504];
+/// Who waits for a slow service asks this much less often than who waits for a job.
+const PATIENCE: u32 = 3;
 
 /// Amazon Transcribe; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Transcribe {
     client: Client,
     role_arn: Option<String>,
+    /// Until the next request while the service is busy or away.
+    pause: Duration,
 }
 
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     Running,
-    Done {
-        language: Option<String>,
-        /// The address of its output.
-        written_to: Option<String>,
-    },
-    Failed {
-        reason: Option<String>,
-    },
+    Done(Finished),
+    Failed { reason: Option<String> },
+}
+
+/// What is known of a job that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub language: Option<String>,
+    /// The address of its output.
+    pub written_to: Option<String>,
+    /// The channel that it was told to take for the agent's.
+    pub agent_channel: Option<u16>,
 }
 
 /// Why the service did not answer as hoped.
@@ -57,9 +70,12 @@ pub enum TranscribeError {
     /// Asked too fast, or the account has as many jobs as it may.
     #[error("Amazon Transcribe asks to slow down")]
     Throttled(#[source] Source),
-    /// Nothing wrong with the request: worth trying again.
+    /// It cannot be reached, or says that it is away.
     #[error("Amazon Transcribe does not answer")]
     Unavailable(#[source] Source),
+    /// A fault of the service, or rights that the operator's account lacks: worth trying again.
+    #[error("Amazon Transcribe cannot do it now")]
+    Fault(#[source] Source),
     /// No such job.
     #[error("Amazon Transcribe does not know the job")]
     NotFound,
@@ -81,6 +97,7 @@ impl Transcribe {
         Self {
             client: Client::new(&shared),
             role_arn: settings.role_arn.clone(),
+            pause: settings.poll * PATIENCE,
         }
     }
 
@@ -102,9 +119,31 @@ impl Transcribe {
 
     /// How far a job is.
     pub async fn progress(&self, kind: JobKind, name: &str) -> Result<Progress, TranscribeError> {
-        match kind {
+        let progress = match kind {
             JobKind::Standard => self.standard_progress(name).await,
             JobKind::CallAnalytics => self.call_analytics_progress(name).await,
+        };
+        // A name is all that is asked with: refused is one that the service does not know.
+        progress.map_err(|error| match error {
+            TranscribeError::Refused { .. } => TranscribeError::NotFound,
+            error => error,
+        })
+    }
+
+    /// A refusal is for good. While the service is busy or away everybody waits, which is no failure of
+    /// a recording: only the handler's deadline ends it. The rest is tried again and counted.
+    pub fn cannot_ask(&self, error: TranscribeError) -> Failure {
+        match error {
+            TranscribeError::Refused { ref message, .. } => {
+                let reason = sentence(message.as_deref());
+                Failure::reject_because(reason, error)
+            }
+            TranscribeError::Throttled(_) | TranscribeError::Unavailable(_) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(error, "asked again later");
+                Failure::NotYet(self.pause)
+            }
+            error => Failure::Retry(error.into()),
         }
     }
 
@@ -156,12 +195,13 @@ impl Transcribe {
         let job = answer.map_err(transcribe_error)?.transcription_job;
         let job = job.ok_or(TranscribeError::NotFound)?;
         Ok(match job.transcription_job_status {
-            Some(TranscriptionJobStatus::Completed) => Progress::Done {
+            Some(TranscriptionJobStatus::Completed) => Progress::Done(Finished {
                 language: job.language_code.map(|code| code.as_str().to_owned()),
                 written_to: job
                     .transcript
                     .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
-            },
+                agent_channel: None,
+            }),
             Some(TranscriptionJobStatus::Failed) => Progress::Failed {
                 reason: job.failure_reason,
             },
@@ -175,28 +215,18 @@ impl Transcribe {
         let job = answer.map_err(transcribe_error)?.call_analytics_job;
         let job = job.ok_or(TranscribeError::NotFound)?;
         Ok(match job.call_analytics_job_status {
-            Some(CallAnalyticsJobStatus::Completed) => Progress::Done {
+            Some(CallAnalyticsJobStatus::Completed) => Progress::Done(Finished {
+                agent_channel: agent_channel(&job),
                 language: job.language_code.map(|code| code.as_str().to_owned()),
                 written_to: job
                     .transcript
                     .and_then(|it| it.redacted_transcript_file_uri.or(it.transcript_file_uri)),
-            },
+            }),
             Some(CallAnalyticsJobStatus::Failed) => Progress::Failed {
                 reason: job.failure_reason,
             },
             _ => Progress::Running,
         })
-    }
-}
-
-/// A refusal is for good; what is busy, broken or the account's is tried again.
-pub fn cannot_ask(error: TranscribeError) -> Failure {
-    match error {
-        TranscribeError::Refused { ref message, .. } => {
-            let reason = sentence(message.as_deref());
-            Failure::reject_because(reason, error)
-        }
-        error => Failure::Retry(error.into()),
     }
 }
 
@@ -231,6 +261,9 @@ where
     if status == Some(429) || code.is_some_and(|code| TOO_FAST.contains(&code)) {
         return TranscribeError::Throttled(error.into());
     }
+    if is_away(&error, status) {
+        return TranscribeError::Unavailable(error.into());
+    }
     let of_the_request = matches!(error, SdkError::ServiceError(_))
         && status.is_some_and(|status| (400..500).contains(&status))
         && !code.is_some_and(|code| OF_THE_ACCOUNT.contains(&code));
@@ -240,10 +273,82 @@ where
             source: error.into(),
         }
     } else {
-        TranscribeError::Unavailable(error.into())
+        TranscribeError::Fault(error.into())
     }
+}
+
+/// Credentials that cannot be had also end as a request that was not sent: not that.
+fn is_away<E>(error: &SdkError<E>, status: Option<u16>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        _ => status.is_some_and(|status| AWAY.contains(&status)),
+    }
+}
+
+/// The settings may have changed since the job was started.
+fn agent_channel(job: &CallAnalyticsJob) -> Option<u16> {
+    let mut sides = job.channel_definitions().iter();
+    let agent = sides.find(|side| side.participant_role == Some(ParticipantRole::Agent))?;
+    u16::try_from(agent.channel_id).ok()
 }
 
 fn media(request: &Request) -> Media {
     Media::builder().media_file_uri(&request.media_uri).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use aftercall::config::{AwsTranscribe, Env};
+
+    use super::*;
+
+    async fn service(url: &str) -> Transcribe {
+        let env = Env::default().with([
+            ("AWS_ENDPOINT_URL_TRANSCRIBE", url),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
+        Transcribe::connect(&AwsTranscribe::read(&env).expect("settings")).await
+    }
+
+    #[tokio::test]
+    async fn only_what_waiting_does_not_mend_is_counted() {
+        let service = service("http://127.0.0.1:9").await;
+        let source = || Source::from("a fault");
+        for nobodys in [
+            TranscribeError::Throttled(source()),
+            TranscribeError::Unavailable(source()),
+        ] {
+            let failure = service.cannot_ask(nobodys);
+            assert!(
+                matches!(failure, Failure::NotYet(pause) if pause == Duration::from_secs(30)),
+                "{failure:?}"
+            );
+        }
+        for counted in [TranscribeError::NotFound, TranscribeError::Fault(source())] {
+            assert!(matches!(service.cannot_ask(counted), Failure::Retry(_)));
+        }
+        let refused = TranscribeError::Refused {
+            message: Some("No.".to_owned()),
+            source: source(),
+        };
+        assert!(matches!(
+            service.cannot_ask(refused),
+            Failure::Reject { .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_be_reached_is_away() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let service = service(&format!("http://{address}")).await;
+        let error = service.progress(JobKind::Standard, "a-job").await;
+        assert!(
+            matches!(error, Err(TranscribeError::Unavailable(_))),
+            "{error:?}"
+        );
+    }
 }

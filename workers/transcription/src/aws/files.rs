@@ -7,8 +7,8 @@ use aftercall::db::transcriptions;
 use aftercall::ids::{AccountId, SessionId};
 use aftercall::providers::object_store::{ObjectStore, StoreError};
 
-/// The output of four hours of speech is about 20 MB; more is not an output.
-const MAX_OUTPUT_BYTES: u64 = 256 * 1024 * 1024;
+/// The output of four hours of speech is about 20 MB; more than this is not an output.
+const MAX_OUTPUT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The files of the jobs of one session.
 #[derive(Clone, Debug)]
@@ -66,15 +66,11 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Removes whatever jobs have read and written whose names begin so.
+    /// Removes whatever the job has read and written: the service puts words and folders of its own
+    /// before a name.
     pub async fn remove(&self, job: &str) -> Result<(), StoreError> {
         for key in self.store.list(&self.prefix).await? {
-            let name = key.strip_prefix(&self.prefix).unwrap_or_default();
-            if name
-                .strip_prefix("redacted-")
-                .unwrap_or(name)
-                .starts_with(job)
-            {
+            if key.contains(job) {
                 self.store.delete(&key).await?;
             }
         }

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `request` | which job a recording allows, under which name, with which settings |
+//! | `codec` | whether it hears what is in a container |
 //! | `cut` | audio over the service's limits, as parts within them |
 //! | `start` | starts the jobs of a recording |
 //! | `client` | the requests of the service, and what its refusals mean |
@@ -18,6 +19,7 @@
 
 pub mod call_analytics;
 pub mod client;
+pub mod codec;
 pub mod cut;
 pub mod failure;
 pub mod files;

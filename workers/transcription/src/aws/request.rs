@@ -20,6 +20,8 @@ pub struct Limits {
     /// Of a Call Analytics job.
     pub max_call_bytes: i64,
     pub min_ms: i64,
+    pub min_sample_rate_hz: i32,
+    pub max_sample_rate_hz: i32,
 }
 
 impl Limits {
@@ -29,6 +31,8 @@ impl Limits {
         max_bytes: 2_000_000_000,
         max_call_bytes: 500_000_000,
         min_ms: 500,
+        min_sample_rate_hz: 8_000,
+        max_sample_rate_hz: 48_000,
     };
 
     pub const fn max_bytes(&self, kind: JobKind) -> i64 {
@@ -123,7 +127,11 @@ impl Plan {
                 && recording.size_bytes <= limits.max_bytes(self.kind)
         });
         let has_channels = recording.channels.is_none_or(|channels| channels <= 2);
-        fits && has_channels && media_format(&recording.content_type).is_some()
+        let sample_rates = limits.min_sample_rate_hz..=limits.max_sample_rate_hz;
+        let has_rate = recording
+            .sample_rate_hz
+            .is_none_or(|rate| sample_rates.contains(&rate));
+        fits && has_channels && has_rate && media_format(&recording.content_type).is_some()
     }
 }
 

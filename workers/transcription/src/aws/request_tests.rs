@@ -199,7 +199,14 @@ fn what_is_over_the_limits_is_not_taken_as_it_is() {
     };
     let analysed = plan(&analysed, 2);
     assert!(analysed.takes(&recording(2, "audio/wav", 500_000_000, hour), &limits));
+    let at = |sample_rate_hz| Recording {
+        sample_rate_hz: Some(sample_rate_hz),
+        ..call(2)
+    };
+    assert!(standard.takes(&at(48_000), &limits));
     for (plan, recording) in [
+        (&standard, at(7_999)),
+        (&standard, at(96_000)),
         (&standard, recording(2, "audio/wav", 2_000_000_001, hour)),
         (&standard, recording(2, "audio/wav", 1, 4 * hour + 1)),
         (&standard, recording(2, "audio/wav", 1, 499)),

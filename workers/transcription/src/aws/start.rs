@@ -11,7 +11,8 @@ use aftercall::providers::object_store::ObjectStore;
 use aftercall::worker::{Context, Failure};
 use serde_json::json;
 
-use super::client::{Transcribe, cannot_ask};
+use super::client::Transcribe;
+use super::codec::is_known_codec;
 use super::cut::{self, Shape};
 use super::engine;
 use super::files::Files;
@@ -19,6 +20,9 @@ use super::request::{Limits, Plan, Request, media_format};
 use crate::cutting::cannot_cut;
 use crate::permission::Attempt;
 use crate::{ROLE, download};
+
+/// So many times longer than others a recording waits that is converted for each try.
+const CONVERTED_PATIENCE: u32 = 10;
 
 /// Gives recordings to Amazon Transcribe.
 #[derive(Clone, Debug)]
@@ -79,7 +83,9 @@ impl Starter {
         }
         let files = Files::of(&self.store, recording.account_id, recording.session_id);
         let base = plan.base_name(attempt.event, attempt.redrive);
-        let jobs = if plan.takes(recording, &self.limits) {
+        let taken = plan.takes(recording, &self.limits)
+            && is_known_codec(&self.store, recording).await?;
+        let jobs = if taken {
             let request = Request {
                 media_uri: files.uri(&recording.object_key),
                 media_format: media_format(&recording.content_type),
@@ -139,7 +145,12 @@ impl Starter {
                 media_format: media_format("audio/wav"),
                 ..self.request(files, plan, name)
             };
-            jobs.push(self.give(attempt, request, part.start_ms).await?);
+            let given = self.give(attempt, request, part.start_ms).await;
+            jobs.push(given.map_err(|failure| match failure {
+                // Then all is converted once more: not every few seconds.
+                Failure::NotYet(pause) => Failure::NotYet(pause * CONVERTED_PATIENCE),
+                failure => failure,
+            })?);
         }
         Ok(jobs)
     }
@@ -172,7 +183,10 @@ impl Starter {
             // The next delivery decides about the run as a whole.
             return Err(Failure::NotYet(Duration::ZERO));
         }
-        self.service.start(&request).await.map_err(cannot_ask)?;
+        if let Err(error) = self.service.start(&request).await {
+            self.touch(attempt).await?;
+            return Err(self.service.cannot_ask(error));
+        }
         Ok(StartedJob {
             name: request.name,
             kind: request.kind,
@@ -180,8 +194,19 @@ impl Starter {
         })
     }
 
-    /// The fact is published also where the session is gone meanwhile: what was started is cleared away
-    /// by who collects.
+    /// What waits for the service is not lost: the reconciler need not ask for it.
+    async fn touch(&self, attempt: Attempt<'_>) -> Result<(), Failure> {
+        let event = attempt.event;
+        let mut tx = self.db.begin(ROLE).await?;
+        if let Some(session) = timeline::read(&mut tx, event.session_id).await? {
+            let (account, generation) = (session.account_id, event.generation);
+            transcriptions::touch(&mut tx, account, event.recording_id, generation).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Where the session is gone meanwhile nothing of it is published: what its jobs write is swept.
     async fn record(
         &self,
         attempt: Attempt<'_>,
@@ -199,11 +224,13 @@ impl Starter {
             fell_back: plan.fell_back,
         };
         let mut tx = self.db.begin(ROLE).await?;
-        if let Some(session) = timeline::lock(&mut tx, event.session_id).await? {
-            let (account, generation) = (session.account_id, event.generation);
-            transcriptions::touch(&mut tx, account, event.recording_id, generation).await?;
-            timeline::record(&mut tx, &session, &[started.clone().into()]).await?;
-        }
+        let Some(session) = timeline::lock(&mut tx, event.session_id).await? else {
+            // The next delivery finds nothing to do.
+            return Err(Failure::NotYet(Duration::ZERO));
+        };
+        let (account, generation) = (session.account_id, event.generation);
+        transcriptions::touch(&mut tx, account, event.recording_id, generation).await?;
+        timeline::record(&mut tx, &session, &[started.clone().into()]).await?;
         tx.commit().await?;
         Ok(started)
     }

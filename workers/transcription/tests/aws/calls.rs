@@ -134,7 +134,9 @@ impl Seen {
         let done = status == CallAnalyticsJobStatus::Completed;
         let key = found.input.output_location.as_deref().expect("a place");
         let written_to = key.replace("s3://", "https://s3.us-east-1.amazonaws.com/");
-        let job = CallAnalyticsJob::builder().set_call_analytics_job_name(name);
+        let job = CallAnalyticsJob::builder()
+            .set_call_analytics_job_name(name)
+            .set_channel_definitions(found.input.channel_definitions.clone());
         let job = match self.fails {
             Some(reason) if done => job
                 .call_analytics_job_status(CallAnalyticsJobStatus::Failed)

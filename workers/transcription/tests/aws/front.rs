@@ -21,6 +21,8 @@ pub enum Fault {
     Refused(u16, &'static str, &'static str),
     /// Whatever job is asked about has failed.
     Failed(&'static str),
+    /// Taken, and its output is not written.
+    Unwritten,
 }
 
 /// A running front; ends when it is dropped.
@@ -87,6 +89,14 @@ impl Front {
         log.taken.get(operation).cloned().unwrap_or_default()
     }
 
+    /// Writes the output of every job that was started, late.
+    pub async fn write_all(&self) {
+        for asked in self.taken("StartTranscriptionJob") {
+            let key = asked["OutputKey"].as_str().expect("a key");
+            self.seen.write(&written_key(key, &asked)).await;
+        }
+    }
+
     pub fn refused(&self, operation: &str) -> usize {
         let log = self.seen.log();
         log.refused.get(operation).copied().unwrap_or_default()
@@ -96,6 +106,11 @@ impl Front {
 impl Seen {
     fn log(&self) -> std::sync::MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write(&self, key: &str) {
+        let put = self.store.put(key, "application/json", self.output.into());
+        put.await.expect("written");
     }
 
     fn fault(&self, operation: &str) -> Option<Fault> {
@@ -134,10 +149,9 @@ async fn pass_on(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
     let (status, told) = (answer.status(), answer.headers().clone());
     let text = answer.text().await.expect("a body");
     seen.note(&operation, status, &asked);
-    if operation == "StartTranscriptionJob" && status.is_success() {
+    if operation == "StartTranscriptionJob" && status.is_success() && fault.is_none() {
         let key = asked["OutputKey"].as_str().expect("a key");
-        let put = seen.store.put(key, "application/json", seen.output.into());
-        put.await.expect("written");
+        seen.write(&written_key(key, &asked)).await;
     }
     let body = match fault {
         Some(Fault::Failed(reason)) => {
@@ -146,7 +160,7 @@ async fn pass_on(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             job["TranscriptionJob"]["FailureReason"] = json!(reason);
             job.to_string()
         }
-        _ => text,
+        _ => told_where(&text).unwrap_or(text),
     };
     let kept = ["x-amzn-errortype", "content-type"].map(HeaderName::from_static);
     let told = kept.into_iter().filter_map(|name| {
@@ -154,6 +168,28 @@ async fn pass_on(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
         Some((name, value))
     });
     (status, told.collect::<HeaderMap>(), body).into_response()
+}
+
+/// Redacted output goes under a name of its own.
+fn written_key(key: &str, job: &Value) -> String {
+    let is_redacted = job["ContentRedaction"]["RedactionOutput"] == "redacted";
+    match key.rsplit_once('/') {
+        Some((folder, name)) if is_redacted => format!("{folder}/redacted-{name}"),
+        _ => key.to_owned(),
+    }
+}
+
+/// What is told of a job that is done and whose output is redacted: the stand-in tells the other name.
+fn told_where(answer: &str) -> Option<String> {
+    let mut answer: Value = serde_json::from_str(answer).ok()?;
+    let job = &answer["TranscriptionJob"];
+    let told = job["Transcript"]["TranscriptFileUri"].as_str()?;
+    let written = written_key(told, job);
+    if written == told {
+        return None;
+    }
+    answer["TranscriptionJob"]["Transcript"] = json!({ "RedactedTranscriptFileUri": written });
+    Some(answer.to_string())
 }
 
 /// A refusal of a service with the protocol AWS JSON 1.1.

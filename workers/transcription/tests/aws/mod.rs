@@ -1,10 +1,12 @@
 //! What the tests of Amazon Transcribe share.
 
 pub mod calls;
+mod faults;
 pub mod front;
 mod live;
 
 use aftercall::config::{AwsTranscribe, Env, ObjectStore as StoreSettings};
+use aftercall::db::erasures::{self, Reason, Subject};
 use aftercall::db::provision::Process;
 use aftercall::db::recordings::Probed;
 use aftercall::db::{Principal, WorkerRole, timeline, transcriptions, transcripts};
@@ -12,7 +14,7 @@ use aftercall::documents::transcript::Transcript;
 use aftercall::embedded::Moto;
 use aftercall::embedded::harness::{Harness, Running};
 use aftercall::embedded::seed::{self, Seeded};
-use aftercall::events::TranscriptionRequested;
+use aftercall::events::{ErasedPart, TranscriptionRequested, TranscriptionStarted};
 use aftercall::providers::object_store::ObjectStore;
 use aftercall_transcription::aws::request::Limits;
 use aftercall_transcription::aws::{Starter, Transcribe};
@@ -24,6 +26,9 @@ pub const COLLECT: &str = "collect-transcript";
 
 pub const SPEAKERS: &str = include_str!("../data/aws/standard-03-speaker-identification.json");
 pub const CHANNELS: &str = include_str!("../data/aws/standard-02-channel-identification.json");
+pub const REDACTED: &str = include_str!(
+    "../data/aws/standard-05-automatic-content-redaction-with-undredacted-redacted.json"
+);
 pub const CALL: &str = include_str!("../data/aws/call-analytics-example.json");
 
 /// A session with one stored recording whose transcription is due, and Amazon's servers.
@@ -113,8 +118,36 @@ impl Bench {
         self.harness.idle_of(COLLECT).await;
     }
 
+    /// What the timeline says was started.
+    pub async fn started_fact(&self) -> TranscriptionStarted {
+        let principal = Principal::user(self.seeded.user_id);
+        let mut tx = self.harness.begin(Process::Ingress, principal).await;
+        let session = timeline::lock(&mut tx, self.seeded.session_id).await;
+        let session = session.expect("a lock").expect("a session");
+        let fields = serde_json::json!({ "recording_id": self.requested.recording_id });
+        let fact = timeline::find(&mut tx, &session, fields).await;
+        fact.expect("a query").expect("a fact")
+    }
+
     pub fn started(&self) -> usize {
         self.front.taken("StartTranscriptionJob").len()
+    }
+
+    /// Erases the session as its owner does.
+    pub async fn erase(&self) {
+        let principal = Principal::user(self.seeded.user_id);
+        let mut tx = self.harness.begin(Process::Ingress, principal).await;
+        let id = self.seeded.session_id;
+        let session = timeline::lock(&mut tx, id).await.expect("a lock");
+        let session = session.expect("a session");
+        let (subject, parts) = (Subject::Session(id), &[ErasedPart::Session]);
+        let account = session.account_id;
+        let erasure = erasures::open(&mut tx, account, subject, parts, Reason::Request).await;
+        let erasure = erasure.expect("an erasure");
+        erasures::request(&mut tx, &session, erasure, parts, None)
+            .await
+            .expect("erased");
+        tx.commit().await.expect("commit");
     }
 
     /// Asks for the next run, as the owner does.

@@ -218,4 +218,6 @@ fn append(text: &mut String, more: &str, spaced: bool) {
 }
 
 #[cfg(test)]
+mod combination_tests;
+#[cfg(test)]
 mod tests;
