@@ -16,7 +16,8 @@ use aftercall::worker::{Context, Failure, Handler};
 
 use crate::ROLE;
 use crate::aws::call_analytics::{self, Place};
-use crate::aws::client::{Finished, Progress, Transcribe, TranscribeError};
+use crate::aws::client::{Finished, Progress, Transcribe};
+use crate::aws::error::TranscribeError;
 use crate::aws::files::{Files, ReadError};
 use crate::aws::lines::{self, Part};
 use crate::aws::{OutputError, engine, failure, standard};

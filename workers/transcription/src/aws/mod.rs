@@ -6,7 +6,7 @@
 //! | `codec` | whether it hears what is in a container |
 //! | `cut` | audio over the service's limits, as parts within them |
 //! | `start` | starts the jobs of a recording |
-//! | `client` | the requests of the service, and what its refusals mean |
+//! | `client`, `error` | the requests of the service, and what its refusals mean |
 //! | `standard`, `call_analytics` | what it writes, as lines and findings |
 //! | `lines` | the lines of all parts as turns |
 //! | `files` | what it reads and writes in the bucket |
@@ -21,6 +21,7 @@ pub mod call_analytics;
 pub mod client;
 pub mod codec;
 pub mod cut;
+pub mod error;
 pub mod failure;
 pub mod files;
 pub mod lines;

@@ -148,7 +148,7 @@ impl Starter {
             let given = self.give(attempt, request, part.start_ms).await;
             jobs.push(given.map_err(|failure| match failure {
                 // Then all is converted once more: not every few seconds.
-                Failure::NotYet(pause) => Failure::NotYet(pause * CONVERTED_PATIENCE),
+                Failure::NotYet(pause) => Failure::NotYet(pause.saturating_mul(CONVERTED_PATIENCE)),
                 failure => failure,
             })?);
         }
