@@ -10,11 +10,16 @@ const HEAD_BYTES: u64 = 64 * 1024;
 
 /// Whether the service knows the codec of a recording that is in a container it takes. What does not
 /// name one that it knows is taken for another.
-pub async fn is_known_codec(store: &ObjectStore, recording: &Recording) -> Result<bool, StoreError> {
+pub async fn is_known_codec(
+    store: &ObjectStore,
+    recording: &Recording,
+) -> Result<bool, StoreError> {
     let Some(name) = name_of_opus(&recording.content_type) else {
         return Ok(true);
     };
-    let mut object = store.get(&recording.object_key, Some(0..=HEAD_BYTES - 1)).await?;
+    let mut object = store
+        .get(&recording.object_key, Some(0..=HEAD_BYTES - 1))
+        .await?;
     let mut head = Vec::new();
     while let Some(block) = object.next().await? {
         head.extend_from_slice(&block);

@@ -83,8 +83,8 @@ impl Starter {
         }
         let files = Files::of(&self.store, recording.account_id, recording.session_id);
         let base = plan.base_name(attempt.event, attempt.redrive);
-        let taken = plan.takes(recording, &self.limits)
-            && is_known_codec(&self.store, recording).await?;
+        let taken =
+            plan.takes(recording, &self.limits) && is_known_codec(&self.store, recording).await?;
         let jobs = if taken {
             let request = Request {
                 media_uri: files.uri(&recording.object_key),

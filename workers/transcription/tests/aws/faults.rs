@@ -49,7 +49,9 @@ async fn a_job_that_is_not_known_yet_is_asked_about_again() {
 #[tokio::test]
 async fn an_output_that_is_late_is_waited_for() {
     let bench = Bench::start(1, SPEAKERS).await;
-    bench.front.will("StartTranscriptionJob", [Fault::Unwritten]);
+    bench
+        .front
+        .will("StartTranscriptionJob", [Fault::Unwritten]);
     let worker = bench.run().await;
     bench.publish().await;
     eventually("the job was done, and its output missed", || async {

@@ -113,6 +113,24 @@ impl Seen {
         put.await.expect("written");
     }
 
+    /// What is told of a job that is done and whose output is redacted: the stand-in behind knows no
+    /// redaction.
+    fn told_where(&self, answer: &str) -> Option<String> {
+        let mut answer: Value = serde_json::from_str(answer).ok()?;
+        let job = &answer["TranscriptionJob"];
+        let told = job["Transcript"]["TranscriptFileUri"].as_str()?;
+        let name = &job["TranscriptionJobName"];
+        let log = self.log();
+        let mut started = log.taken.get("StartTranscriptionJob")?.iter();
+        let asked = started.find(|asked| asked["TranscriptionJobName"] == *name)?;
+        let written = written_key(told, asked);
+        if written == told {
+            return None;
+        }
+        answer["TranscriptionJob"]["Transcript"] = json!({ "RedactedTranscriptFileUri": written });
+        Some(answer.to_string())
+    }
+
     fn fault(&self, operation: &str) -> Option<Fault> {
         self.log().faults.get_mut(operation)?.pop_front()
     }
@@ -160,7 +178,7 @@ async fn pass_on(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             job["TranscriptionJob"]["FailureReason"] = json!(reason);
             job.to_string()
         }
-        _ => told_where(&text).unwrap_or(text),
+        _ => seen.told_where(&text).unwrap_or(text),
     };
     let kept = ["x-amzn-errortype", "content-type"].map(HeaderName::from_static);
     let told = kept.into_iter().filter_map(|name| {
@@ -177,19 +195,6 @@ fn written_key(key: &str, job: &Value) -> String {
         Some((folder, name)) if is_redacted => format!("{folder}/redacted-{name}"),
         _ => key.to_owned(),
     }
-}
-
-/// What is told of a job that is done and whose output is redacted: the stand-in tells the other name.
-fn told_where(answer: &str) -> Option<String> {
-    let mut answer: Value = serde_json::from_str(answer).ok()?;
-    let job = &answer["TranscriptionJob"];
-    let told = job["Transcript"]["TranscriptFileUri"].as_str()?;
-    let written = written_key(told, job);
-    if written == told {
-        return None;
-    }
-    answer["TranscriptionJob"]["Transcript"] = json!({ "RedactedTranscriptFileUri": written });
-    Some(answer.to_string())
 }
 
 /// A refusal of a service with the protocol AWS JSON 1.1.

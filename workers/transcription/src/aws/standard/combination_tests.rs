@@ -62,7 +62,11 @@ impl Combination {
     }
 
     fn content(self, word: &str) -> &str {
-        if self.redacted && word == NAME { "[PII]" } else { word }
+        if self.redacted && word == NAME {
+            "[PII]"
+        } else {
+            word
+        }
     }
 
     /// What one of the two says, as items; a word takes two tenths of a second.
@@ -140,7 +144,8 @@ impl Combination {
                 json!({ "start_time": time(1 + who * 30), "end_time": time(20 + who * 30),
                     "speaker_label": format!("spk_{who}"), "items": [] })
             };
-            results["speaker_labels"] = json!({ "speakers": 2, "segments": [segment(0), segment(1)] });
+            results["speaker_labels"] =
+                json!({ "speakers": 2, "segments": [segment(0), segment(1)] });
         }
         json!({ "jobName": "a-job", "isRedacted": self.redacted, "results": results })
     }
@@ -173,7 +178,10 @@ fn each_reads_as_the_same_words_of_the_right_voices() {
         let lines = output.expect("an output").lines;
         let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(texts.join(" "), combination.text(), "{combination:?}");
-        let voices: Vec<_> = lines.iter().map(|line| (line.channel, line.voice)).collect();
+        let voices: Vec<_> = lines
+            .iter()
+            .map(|line| (line.channel, line.voice))
+            .collect();
         assert_eq!(voices, combination.voices(), "{combination:?}");
         let words: Vec<_> = lines.iter().flat_map(|line| &line.words).collect();
         assert_eq!(words.len(), 5, "{combination:?}");
