@@ -48,19 +48,23 @@ impl Eraser {
         Ok(())
     }
 
-    /// The work, with every object under the prefixes of a session that goes as a whole.
+    /// The work, with every object under the prefixes of a session that goes as a whole, and of
+    /// recordings that go with what a job made of them: its audio is a copy.
     async fn with_what_is_there(&self, work: &Work) -> anyhow::Result<Work> {
         let mut work = work.clone();
-        if !work.is_whole() {
-            return Ok(work);
-        }
         let mut keys: BTreeSet<_> = work.objects.iter().cloned().collect();
         let known = keys.len();
-        for prefix in [
-            uploads::object_prefix(work.account_id, work.session_id),
-            transcriptions::job_prefix(work.account_id, work.session_id),
-        ] {
+        if work.is_whole() {
+            let prefix = uploads::object_prefix(work.account_id, work.session_id);
             keys.extend(self.store.list(&prefix).await?);
+        }
+        if work.is_whole() || known > 0 {
+            // The last part of a recording's key is its id, which jobs are named after.
+            let ids = work.objects.iter().filter_map(|key| key.rsplit('/').next());
+            let ids: Vec<_> = ids.filter(|id| !id.is_empty()).collect();
+            let is_gone = |key: &String| work.is_whole() || ids.iter().any(|id| key.contains(id));
+            let prefix = transcriptions::job_prefix(work.account_id, work.session_id);
+            keys.extend(self.store.list(&prefix).await?.into_iter().filter(is_gone));
         }
         if keys.len() > known {
             work.objects = keys.into_iter().collect();

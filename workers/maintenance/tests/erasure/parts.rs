@@ -33,6 +33,7 @@ async fn audio_goes_and_what_was_made_of_it_stays() {
     assert!(!left.iter().any(|(table, _)| *table == "dead_letters"));
     let gone = bench.destroyed(&asked).await;
     assert_eq!(gone["object store: recordings"], 2);
+    assert_eq!(gone["object store: files of transcription jobs"], 1);
     assert_eq!(gone["stream DEAD: messages"], 1);
     running.stop().await;
     bench.harness.finish_as_it_is().await;
