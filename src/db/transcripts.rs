@@ -95,7 +95,8 @@ pub async fn compose(
 /// Writes the next generation of a locked session's transcript: `base`, the newest, with other turns.
 ///
 /// Recordings whose turns have changed get a transcription of this generation, so that what is composed
-/// later, with a recording that came late, holds the correction. Call it only where nothing is being
+/// later, with a recording that came late, holds the correction. It keeps what the request asked for and
+/// what was found beside the words: both are of what was heard. Call it only where nothing is being
 /// transcribed: the generation of a run that is under way would be older than this one.
 pub async fn correct(
     tx: &mut Tx,
@@ -117,7 +118,8 @@ pub async fn correct(
         base.engine,
         base.duration_ms,
         base.note,
-        serde_json::to_value(turns).expect("turns are plain data"),
+        // Written as they are: a tree of values takes several times their size.
+        Json(turns) as _,
         base.generation,
         by.0,
         serde_json::to_value(changes).expect("changes are plain data"),
@@ -127,8 +129,8 @@ pub async fn correct(
     // A transcript that came with a call was made of no transcription: nothing is inserted.
     sqlx::query!(
         "insert into transcriptions (account_id, recording_id, generation, session_id, state, language,
-            engine, note, turns)
-        select account_id, recording_id, $3, session_id, 'done', language, engine, note,
+            engine, note, options, findings, turns)
+        select account_id, recording_id, $3, session_id, 'done', language, engine, note, options, findings,
             $4::jsonb -> recording_id::text
         from (
             select distinct on (recording_id) * from transcriptions
@@ -139,7 +141,7 @@ pub async fn correct(
         session.account_id.0,
         session.session_id.0,
         generation,
-        serde_json::to_value(changed_recordings(base, turns)).expect("turns are plain data"),
+        Json(changed_recordings(base, turns)) as _,
         base.generation,
     )
     .execute(&mut **tx)

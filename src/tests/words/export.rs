@@ -99,7 +99,7 @@ async fn everything_is_in_one_document() {
     );
 
     // A correction shows, and that the analysis is of what was before.
-    let change = json!({ "turns": [{ "index": 0, "text": "Other." }] });
+    let change = json!({ "generation": 1, "turns": [{ "index": 0, "text": "Other." }] });
     let correct = format!("/sessions/{}/transcript", session.session_id);
     let corrected = Answer::of(ada.request(Method::PATCH, &correct).json(&change)).await;
     assert_eq!(corrected.status, StatusCode::OK, "{}", corrected.text());
