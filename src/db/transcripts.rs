@@ -95,8 +95,7 @@ pub async fn compose(
 /// Writes the next generation of a locked session's transcript: `base`, the newest, with other turns.
 ///
 /// Recordings whose turns have changed get a transcription of this generation, so that what is composed
-/// later, with a recording that came late, holds the correction. It keeps what the request asked for and
-/// what was found beside the words: both are of what was heard. Call it only where nothing is being
+/// later, with a recording that came late, holds the correction. Call it only where nothing is being
 /// transcribed: the generation of a run that is under way would be older than this one.
 pub async fn correct(
     tx: &mut Tx,
@@ -129,8 +128,8 @@ pub async fn correct(
     // A transcript that came with a call was made of no transcription: nothing is inserted.
     sqlx::query!(
         "insert into transcriptions (account_id, recording_id, generation, session_id, state, language,
-            engine, note, options, findings, turns)
-        select account_id, recording_id, $3, session_id, 'done', language, engine, note, options, findings,
+            engine, note, turns)
+        select account_id, recording_id, $3, session_id, 'done', language, engine, note,
             $4::jsonb -> recording_id::text
         from (
             select distinct on (recording_id) * from transcriptions

@@ -51,8 +51,6 @@ pub struct RecordingFindings {
 
 /// Get what the speech service found beside the words: its own sentiment, interruptions, issues and
 /// categories.
-///
-/// Of a corrected transcript they are those of what was heard, with its speakers and characters.
 #[utoipa::path(get, path = "/sessions/{id}/transcript/findings", tag = "sessions",
     security(("bearer" = [])), params(("id" = SessionId, Path), FindingsParams),
     responses(

@@ -390,39 +390,6 @@ async fn an_analysis_that_runs_reads_what_it_was_asked_for() {
     harness.finish_as_it_is().await;
 }
 
-#[tokio::test]
-async fn what_was_asked_for_and_found_beside_the_words_stays() {
-    let harness = Harness::start().await;
-    let ingress = TestIngress::start(&harness).await;
-    let ada = SignedIn::new(&ingress, "ada@example.org").await;
-    let session = ada.create_session(&json!({})).await;
-    seed::transcript(&harness, session, &["Helo.", "Hi."]).await;
-    let options = json!({ "language": "en-GB" });
-    let found = json!([{ "service": "aws/call-analytics", "sentiment": { "speaker_0": 2.4 } }]);
-    sqlx::query("update transcriptions set options = $1, findings = $2")
-        .bind(&options)
-        .bind(&found)
-        .execute(&mut harness.admin().await)
-        .await
-        .expect("written");
-    let body = json!({ "generation": 1, "turns": [{ "index": 0, "text": "Hello." }] });
-    assert_eq!(correct(&ada, session, &body).await.json()["generation"], 2);
-
-    let findings = format!("/sessions/{}/transcript/findings", session.session_id);
-    let shown = ada.get(&findings).await.json();
-    assert_eq!(shown["generation"], 2);
-    assert_eq!(shown["recordings"][0]["findings"], found);
-    // The same request joins what is there, correction and all.
-    let path = format!("/analysis/{}/transcribe", session.session_id);
-    let again = ada.post_json(&path, &options).await;
-    let joined = json!({ "generation": 2, "status": "done" });
-    assert_eq!(again.json(), joined, "{}", again.text());
-    let other = ada.post_json(&path, &json!({ "language": "en-US" })).await;
-    assert_eq!(other.json()["generation"], 3, "{}", other.text());
-    ingress.stop().await;
-    harness.finish_as_it_is().await;
-}
-
 /// Transcribes one recording as the worker does, and composes the session's transcript.
 async fn transcribed(harness: &Harness, requested: &TranscriptionRequested, text: &str) {
     let role = Principal::Worker(WorkerRole::Transcription);
