@@ -102,9 +102,9 @@ const ROLES: [&str; 16] = [
 /// Whether a speaker's name tells nobody who that is: a number such as `speaker_0`, or a role.
 pub fn is_anonymous(speaker: &str) -> bool {
     let name = speaker.to_lowercase();
-    let is_numbered = name.strip_prefix("speaker_").is_some_and(|number| {
-        number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())
-    });
+    let is_numbered = name
+        .strip_prefix("speaker_")
+        .is_some_and(|number| number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit()));
     is_numbered || ROLES.contains(&name.as_str())
 }
 

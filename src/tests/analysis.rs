@@ -185,7 +185,11 @@ async fn analysing_needs_a_transcript_and_overwrites_nothing() {
     );
 
     // Each is told about by its number.
-    let of = |generation: &str| ada.get(&format!("{get}?generation={generation}"));
+    let of = |generation: &str| {
+        let path = format!("{get}?generation={generation}");
+        let ada = &ada;
+        async move { ada.get(&path).await }
+    };
     let one = of("1").await.json();
     assert_eq!(one["analysis"], first);
     assert_eq!(
@@ -198,7 +202,10 @@ async fn analysing_needs_a_transcript_and_overwrites_nothing() {
         (&json!("failed"), &Value::Null)
     );
     assert_eq!(two["error"], REASON);
-    assert_eq!(ada.post(&format!("{analyze}?new=true")).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        ada.post(&format!("{analyze}?new=true")).await.status,
+        StatusCode::ACCEPTED
+    );
     let third = json!({ "summary": "third" });
     stages::analysed(&harness, session, 3, &third).await;
     assert_eq!(ada.get(&get).await.json()["analysis"], third);

@@ -346,7 +346,10 @@ async fn analyses(by: &SignedIn<'_>, seeded: Seeded) -> Vec<(String, i64)> {
     let generations = answer["generations"].as_array().expect("a list").iter();
     let told = generations.map(|it| {
         let state = it["state"].as_str().expect("a state").to_owned();
-        (state, it["transcript_generation"].as_i64().expect("a number"))
+        (
+            state,
+            it["transcript_generation"].as_i64().expect("a number"),
+        )
     });
     told.collect()
 }

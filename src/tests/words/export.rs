@@ -209,7 +209,10 @@ async fn what_came_to_nothing_was_paid_for_too() {
     }
     stages::analysis_failed(&harness, session, (1, 1)).await;
     let export = ada.get(&path).await.json();
-    assert_eq!((&export["cost"], &export["analysis"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&export["cost"], &export["analysis"]),
+        (&Value::Null, &Value::Null)
+    );
     let told = |currency: Value, amount: Value, requests: i64, tokens: Value| {
         json!({ "currency": currency, "amount_micros": amount, "requests": requests,
             "input_tokens": tokens, "output_tokens": null })

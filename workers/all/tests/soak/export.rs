@@ -38,7 +38,10 @@ async fn measure(turns: usize) -> u64 {
         ("as Markdown", format!("{path}?format=markdown")),
         ("as a transcript", format!("/sessions/{id}/transcript")),
         // The word is in every turn; a page shows a hundred of them.
-        ("searched", "/transcripts/search?q=money&limit=100".to_owned()),
+        (
+            "searched",
+            "/transcripts/search?q=money&limit=100".to_owned(),
+        ),
     ] {
         let answer = take(&pipeline, Method::GET, &path, None).await;
         told(&pipeline, turns, what, before, answer);
