@@ -44,7 +44,7 @@ pub struct Export {
 pub struct Spending {
     /// Null where nobody told what they cost.
     pub currency: Option<String>,
-    /// Millionths of the currency's unit.
+    /// Millionths of the currency's unit; null, as tokens are, where no integer holds the sum.
     pub amount_micros: Option<i64>,
     pub requests: i64,
     /// Of the requests that told.

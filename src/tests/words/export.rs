@@ -186,23 +186,25 @@ async fn what_came_to_nothing_was_paid_for_too() {
     let path = format!("/sessions/{}/export", session.session_id);
     assert_eq!(ada.get(&path).await.json()["spending"], json!([]));
     seed::transcript(&harness, session, &["Hello."]).await;
-    // Of a run that failed for good; one died before it was told, and one billed what no sum holds.
-    for (id, tokens, amount) in [
-        (1, Some(600), Some(40)),
-        (2, Some(i64::MAX), Some(i64::MAX)),
-        (3, None, None),
+    // Of a run that failed for good; one server bills more than a sum holds, and one request died.
+    for (id, tokens, amount, currency) in [
+        (1, Some(600), Some(40), Some("USD")),
+        (2, Some(200), Some(60), Some("USD")),
+        (3, Some(i64::MAX), Some(i64::MAX), Some("EUR")),
+        (4, Some(1), Some(1), Some("EUR")),
+        (5, None::<i64>, None::<i64>, None),
     ] {
         sqlx::query(
             "insert into model_requests (account_id, session_id, generation, id, run, purpose, model,
                 question, state, input_tokens, amount_micros, currency, answer)
-            select account_id, id, 1, $2, 1, 'whole', 'm', '', 'failed', $3, $4,
-                case when $4::bigint is not null then 'USD' end, 'a secret answer'
+            select account_id, id, 1, $2, 1, 'whole', 'm', '', 'failed', $3, $4, $5, 'a secret answer'
             from sessions where id = $1",
         )
         .bind(session.session_id.0)
         .bind(uuid::Uuid::from_u128(id))
         .bind(tokens)
         .bind(amount)
+        .bind(currency)
         .execute(&mut harness.admin().await)
         .await
         .expect("a request");
@@ -218,13 +220,15 @@ async fn what_came_to_nothing_was_paid_for_too() {
             "input_tokens": tokens, "output_tokens": null })
     };
     let expected = json!([
-        told(json!("USD"), json!(i64::MAX), 2, json!(i64::MAX)),
+        told(json!("EUR"), Value::Null, 2, Value::Null),
+        told(json!("USD"), json!(100), 2, json!(800)),
         told(Value::Null, Value::Null, 1, Value::Null),
     ]);
     assert_eq!(export["spending"], expected);
     let markdown = ada.get(&format!("{path}?format=md")).await.text();
     for line in [
-        "- Requests to models: 2, 9223372036854.775807 USD\n",
+        "- Requests to models: 2, 0.000100 USD\n",
+        "- Requests to models: 2, no price is known\n",
         "- Requests to models: 1, no price is known\n",
     ] {
         assert!(markdown.contains(line), "{markdown}");
