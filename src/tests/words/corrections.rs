@@ -230,7 +230,19 @@ async fn what_does_not_fit_changes_nothing() {
         "unsupported_media_type"
     );
 
-    // What was read can be sent back.
+    assert_eq!(transcript(&ada, session, "").await, heard);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn what_was_read_can_be_sent_back() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    seed::transcript(&harness, session, &["Hello.", "Hi."]).await;
+    let heard = transcript(&ada, session, "").await;
     let same = json!({
         "generation": 1, "turns": [{ "index": 1, "text": "Hi." }], "speakers": { "speaker_0": "speaker_0" },
     });
