@@ -96,6 +96,23 @@ pub async fn newest_document(
     Ok(document.flatten())
 }
 
+/// The document of one generation; `None` where it is not finished.
+pub async fn document_of(
+    tx: &mut Tx,
+    session_id: SessionId,
+    generation: i32,
+) -> Result<Option<Value>, sqlx::Error> {
+    let document = sqlx::query_scalar!(
+        "select document from analyses
+        where session_id = $1 and generation = $2 and state = 'done'",
+        session_id.0,
+        generation,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(document.flatten())
+}
+
 /// The newest finished generation with its document.
 pub async fn newest_finished(
     tx: &mut Tx,

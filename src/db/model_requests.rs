@@ -59,6 +59,18 @@ pub struct ModelRequest {
     pub price_version: Option<String>,
 }
 
+/// What requests of one currency have cost together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// None where nobody told what they cost.
+    pub currency: Option<String>,
+    pub requests: i64,
+    /// Of those that were told; none where no integer holds the sum, which servers may make so.
+    pub input_tokens: Option<i64>,
+    pub output_tokens: Option<i64>,
+    pub amount_micros: Option<i64>,
+}
+
 /// Notes a request that is about to be sent.
 pub async fn begin(tx: &mut Tx, of: Analysis, sent: Sent<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -164,4 +176,20 @@ pub async fn forget_answers(
     .execute(&mut **tx)
     .await
     .map(|_| ())
+}
+
+/// What all analyses of a session have cost: failed ones, and those that newer ones followed, too.
+pub async fn spending(tx: &mut Tx, session_id: SessionId) -> Result<Vec<Spending>, sqlx::Error> {
+    sqlx::query_as!(
+        Spending,
+        r#"select case when amount_micros is not null then currency end as currency,
+            count(*) as "requests!",
+            case when sum(input_tokens) <= 9223372036854775807 then sum(input_tokens)::bigint end as input_tokens,
+            case when sum(output_tokens) <= 9223372036854775807 then sum(output_tokens)::bigint end as output_tokens,
+            case when sum(amount_micros) <= 9223372036854775807 then sum(amount_micros)::bigint end as amount_micros
+        from model_requests where session_id = $1 group by 1 order by 1 nulls last"#,
+        session_id.0,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }

@@ -54,13 +54,23 @@ pub async fn find(
     limit: i64,
 ) -> Result<Vec<Found>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select f.account_id as "account_id!: AccountId", f.session_id as "session_id!: SessionId",
-            f.generation as "generation!", f.index as "index!", f.rank as "rank!", t.language,
-            search_config(t.language) as "config!", t.turns -> f.index as "turn!"
-        from find_turns($1, $2, $3, $4, $5, $6) f
-        join transcripts t on t.account_id = f.account_id and t.session_id = f.session_id
-            and t.generation = f.generation
-        order by f.rank desc, f.session_id desc, f.index"#,
+        // `||` takes the turns out of storage once a transcript; `->` alone would do so for each of them.
+        r#"select r.account_id as "account_id!: AccountId", r.session_id as "session_id!: SessionId",
+            r.generation as "generation!", f.index as "index!", f.rank as "rank!", r.language,
+            search_config(r.language) as "config!", r.turns -> f.index as "turn!"
+        from (
+            select t.account_id, t.session_id, t.generation, t.language, found.indexes, found.ranks,
+                t.turns || '[]'::jsonb as turns
+            from (
+                select account_id, session_id, generation, array_agg(index) as indexes,
+                    array_agg(rank) as ranks
+                from find_turns($1, $2, $3, $4, $5, $6) group by account_id, session_id, generation
+            ) found
+            join transcripts t on t.account_id = found.account_id and t.session_id = found.session_id
+                and t.generation = found.generation
+            offset 0
+        ) r, unnest(r.indexes, r.ranks) f (index, rank)
+        order by f.rank desc, r.session_id desc, f.index"#,
         query,
         originals,
         after.map(|after| after.rank),

@@ -117,7 +117,8 @@ pub async fn correct(
         base.engine,
         base.duration_ms,
         base.note,
-        serde_json::to_value(turns).expect("turns are plain data"),
+        // Written as they are: a tree of values takes several times their size.
+        Json(turns) as _,
         base.generation,
         by.0,
         serde_json::to_value(changes).expect("changes are plain data"),
@@ -140,7 +141,7 @@ pub async fn correct(
         session.account_id.0,
         session.session_id.0,
         generation,
-        serde_json::to_value(changed_recordings(base, turns)).expect("turns are plain data"),
+        Json(changed_recordings(base, turns)) as _,
         base.generation,
     )
     .execute(&mut **tx)

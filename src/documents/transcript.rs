@@ -79,6 +79,35 @@ pub struct Word {
 /// The speaker of a channel that carries everybody.
 pub const UNKNOWN_SPEAKER: &str = "unknown";
 
+/// Names that say what somebody is, not who.
+const ROLES: [&str; 16] = [
+    "agent",
+    "ai",
+    "assistant",
+    "bot",
+    "caller",
+    "client",
+    "clinician",
+    "counselor",
+    "customer",
+    "doctor",
+    "interviewer",
+    "operator",
+    "patient",
+    "receptionist",
+    UNKNOWN_SPEAKER,
+    "user",
+];
+
+/// Whether a speaker's name tells nobody who that is: a number such as `speaker_0`, or a role.
+pub fn is_anonymous(speaker: &str) -> bool {
+    let name = speaker.to_lowercase();
+    let is_numbered = name
+        .strip_prefix("speaker_")
+        .is_some_and(|number| number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit()));
+    is_numbered || ROLES.contains(&name.as_str())
+}
+
 /// The speaker of one channel of a recording with `channels` channels.
 pub fn speaker_of_channel(channel: u16, channels: u16) -> String {
     if channels < 2 {

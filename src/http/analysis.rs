@@ -41,16 +41,25 @@ pub struct RunParams {
     pub new: bool,
 }
 
+/// Which analysis.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AnalysisParams {
+    /// The newest finished one where it is left out.
+    pub generation: Option<i32>,
+}
+
 /// The analysis of a session, and every generation of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AnalysisAnswer {
     pub session_id: SessionId,
-    /// `pending`, `running`, `done`, `failed` or `skipped`: the newest generation.
+    /// `pending`, `running`, `done`, `failed` or `skipped`: the newest generation, or the one that was
+    /// asked for.
     pub status: String,
-    /// The newest finished one; null before there is one.
+    /// The newest finished one, or the one that was asked for; null before it is finished.
     #[schema(value_type = Option<Analysis>)]
     pub analysis: Option<Value>,
-    /// Why the newest generation failed or was skipped, if it was.
+    /// Why the generation of `status` failed or was skipped, if it was.
     pub error: Option<String>,
     pub generations: Vec<GenerationShape>,
 }
@@ -58,6 +67,8 @@ pub struct AnalysisAnswer {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct GenerationShape {
     pub generation: i32,
+    /// The generation of the transcript that it reads.
+    pub transcript_generation: i32,
     /// `running`, `done`, `failed` or `skipped`.
     pub state: String,
     pub engine: Option<String>,
@@ -154,9 +165,11 @@ pub async fn analyze(
 
 /// Get the analysis of a session. Answers before there is one, too.
 ///
+/// Earlier generations stay readable by their number.
+///
 /// With `REDACT_PII=always` placeholders stand for personal data where they do in the transcript.
 #[utoipa::path(get, path = "/analysis/{session_id}/analysis", tag = "analysis",
-    security(("bearer" = [])), params(("session_id" = SessionId, Path)),
+    security(("bearer" = [])), params(("session_id" = SessionId, Path), AnalysisParams),
     responses(
         (status = 200, body = AnalysisAnswer),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -165,30 +178,53 @@ pub async fn get(
     State(state): State<AppState>,
     caller: Caller,
     Id(id): Id<SessionId>,
+    Params(params): Params<AnalysisParams>,
 ) -> Answer<AnalysisAnswer> {
     let mut tx = state.db.begin(caller.principal()).await?;
     let session = sessions::read(&mut tx, id).await?;
     let generations = analyses::generations(&mut tx, id).await?;
-    let mut analysis = analyses::newest_document(&mut tx, id).await?;
+    let (shown, mut analysis) = chosen(&mut tx, id, &generations, params.generation).await?;
     if let Some(document) = analysis {
         let mut view = View::of(&state, &mut tx, id).await?;
         analysis = Some(view.analysis(&mut tx, document).await?);
         let object = Object::session(session.account_id, id);
-        let redacted = view.is_redacted().then(|| json!({ "redacted": true }));
-        let details = redacted.unwrap_or_else(|| json!({}));
+        let mut details = json!({});
+        if let Some(generation) = params.generation {
+            details["generation"] = json!(generation);
+        }
+        if view.is_redacted() {
+            details["redacted"] = json!(true);
+        }
         note(&mut tx, &caller, "analysis.read", object, details).await?;
     }
     tx.commit().await?;
-    let newest = generations.last();
+    let status = shown.as_ref().map_or("pending", |it| state_word(&it.state));
     Ok(Json(AnalysisAnswer {
         session_id: id,
-        status: newest
-            .map_or("pending", |newest| state_word(&newest.state))
-            .to_owned(),
+        status: status.to_owned(),
         analysis,
-        error: newest.and_then(|newest| newest.error.clone()),
+        error: shown.and_then(|shown| shown.error),
         generations: generations.into_iter().map(Into::into).collect(),
     }))
+}
+
+/// The generation to tell about, and the document to show: of the one that is asked for, else of the newest.
+async fn chosen(
+    tx: &mut Tx,
+    id: SessionId,
+    generations: &[Generation],
+    asked: Option<i32>,
+) -> Result<(Option<Generation>, Option<Value>), ApiError> {
+    let Some(asked) = asked else {
+        let newest = generations.last().cloned();
+        return Ok((newest, analyses::newest_document(tx, id).await?));
+    };
+    let found = generations.iter().find(|it| it.generation == asked);
+    let found = found.cloned().ok_or(ApiError::NotFound {
+        code: "no_analysis",
+        what: "this analysis of the session",
+    })?;
+    Ok((Some(found), analyses::document_of(tx, id, asked).await?))
 }
 
 /// Asks for what this session makes by itself and does not have, because it was erased when consent was
@@ -356,6 +392,7 @@ impl From<Generation> for GenerationShape {
     fn from(row: Generation) -> Self {
         Self {
             generation: row.generation,
+            transcript_generation: row.transcript_generation,
             state: state_word(&row.state).to_owned(),
             engine: row.engine,
             created_at: row.created_at,

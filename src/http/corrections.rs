@@ -31,7 +31,8 @@ const MAX_SPEAKER_CHARS: usize = 100;
 /// What is to be changed; what is left out stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct TranscriptChange {
-    /// The generation that was read. Where another is the newest by now, nothing is changed.
+    /// The generation that was read. Where another is the newest by now, nothing is changed. Needed with
+    /// `turns`, whose places it gives: those of another generation are other turns.
     pub generation: Option<i32>,
     #[serde(default)]
     pub turns: Vec<TurnChange>,
@@ -170,6 +171,9 @@ impl TranscriptChange {
         if self.turns.is_empty() && self.speakers.is_empty() {
             checks.refuse("turns", "must name a turn, or speakers a speaker");
         }
+        if !self.turns.is_empty() && self.generation.is_none() {
+            checks.refuse("generation", "must be the transcript that the turns are of");
+        }
         let mut edits = Edits::default();
         let mut seen = BTreeSet::new();
         for (place, turn) in self.turns.into_iter().enumerate() {
@@ -185,11 +189,15 @@ impl TranscriptChange {
         }
         for (from, to) in self.speakers {
             let to = to.trim();
-            if !(1..=MAX_SPEAKER_CHARS).contains(&to.chars().count())
+            // Some characters show nothing, and are neither white space nor control characters.
+            if !to.chars().any(char::is_alphanumeric)
+                || to.chars().count() > MAX_SPEAKER_CHARS
                 || to.chars().any(char::is_control)
             {
-                let message =
-                    format!("a name must have 1 to {MAX_SPEAKER_CHARS} printable characters");
+                let message = format!(
+                    "a name must have 1 to {MAX_SPEAKER_CHARS} printable characters, one of them a \
+                    letter or a digit"
+                );
                 checks.refuse("speakers", message);
             }
             edits.speakers.insert(from, to.to_owned());

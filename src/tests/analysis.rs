@@ -183,6 +183,37 @@ async fn analysing_needs_a_transcript_and_overwrites_nothing() {
         "completed",
         "a failed re-run changes nothing"
     );
+
+    // Each is told about by its number.
+    let of = |generation: &str| {
+        let path = format!("{get}?generation={generation}");
+        let ada = &ada;
+        async move { ada.get(&path).await }
+    };
+    let one = of("1").await.json();
+    assert_eq!(one["analysis"], first);
+    assert_eq!(
+        (&one["status"], &one["error"]),
+        (&json!("done"), &Value::Null)
+    );
+    let two = of("2").await.json();
+    assert_eq!(
+        (&two["status"], &two["analysis"]),
+        (&json!("failed"), &Value::Null)
+    );
+    assert_eq!(two["error"], REASON);
+    assert_eq!(
+        ada.post(&format!("{analyze}?new=true")).await.status,
+        StatusCode::ACCEPTED
+    );
+    let third = json!({ "summary": "third" });
+    stages::analysed(&harness, session, 3, &third).await;
+    assert_eq!(ada.get(&get).await.json()["analysis"], third);
+    assert_eq!(of("1").await.json()["analysis"], first, "it stays readable");
+    for none in ["0", "4", "-1"] {
+        assert_eq!(of(none).await.problem(404), "no_analysis", "{none}");
+    }
+    assert_eq!(of("one").await.problem(400), "malformed_query");
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aftercall::embedded::harness::{Harness, eventually};
+use aftercall::embedded::seed;
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -176,7 +177,9 @@ async fn a_bound_key_reaches_its_client_only() {
         made.json()["id"].as_str().expect("an id").to_owned()
     };
     let (mine, other, foreign) = (client(&ada).await, client(&ada).await, client(&eve).await);
-    let session = ada.create_session(&json!({})).await.session_id;
+    let seeded = ada.create_session(&json!({})).await;
+    seed::transcript(&harness, seeded, &["Hello."]).await;
+    let session = seeded.session_id;
     let customer = ada.post_json("/customers", &json!({ "name": "Zoë" })).await;
     let customer = customer.json()["id"].as_str().unwrap().to_owned();
     let body = |client: &str, scopes: &[&str]| json!({ "name": "agent", "scopes": scopes, "client_id": client });
@@ -201,12 +204,13 @@ async fn a_bound_key_reaches_its_client_only() {
         format!("/sessions/{session}/recordings"),
         format!("/sessions/{session}/transcript"),
         format!("/sessions/{session}/transcript/findings"),
+        format!("/sessions/{session}/export"),
         format!("/sessions/{session}/events"),
         format!("/analysis/{session}/analysis"),
     ] {
         agent.get(&path).await.problem(404);
     }
-    for path in ["/sessions", "/customers"] {
+    for path in ["/sessions", "/customers", "/transcripts/search?q=hello"] {
         let page = agent.get(path).await.json();
         assert_eq!(page["items"], json!([]), "{path}");
     }

@@ -8,7 +8,7 @@ use aftercall::ids::SessionId;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{SignedIn, TestIngress};
+use crate::support::{Answer, SignedIn, TestIngress};
 use crate::{clinics, stages};
 
 const ALWAYS: &[(&str, &str)] = &[("REDACT_PII", "always")];
@@ -112,6 +112,8 @@ async fn a_key_gets_placeholders_in_every_form() {
         "[EMAIL_1]"
     );
     assert_eq!(analysis["session_id"], json!(id));
+    let by_number = agent.get(&format!("{path}?generation=1")).await.json();
+    assert_eq!(by_number["analysis"], analysis);
     let original = ada.get(&path).await.json()["analysis"].clone();
     assert_eq!(
         original["custom_fields"]["mail"]["value"],
@@ -125,7 +127,7 @@ async fn a_key_gets_placeholders_in_every_form() {
     .fetch_all(&mut harness.admin().await)
     .await
     .expect("Postgres answers");
-    assert_eq!(details.len(), 7);
+    assert_eq!(details.len(), 8);
     assert!(
         details.iter().all(|it| it["redacted"] == true),
         "{details:?}"
@@ -280,6 +282,44 @@ async fn names_are_declared_with_a_session() {
     let wrong = put(json!("Ann")).await;
     assert!(wrong.status.is_client_error(), "{}", wrong.text());
     assert_eq!(put(json!([])).await.json()["declared_names"], json!([]));
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn names_of_speakers_are_names() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start_with(&harness, ALWAYS).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let seeded = ada.create_session(&json!({})).await;
+    let lines = ["I am the doctor.", "And I am Zed Smith."];
+    seed::transcript(&harness, seeded, &lines).await;
+    let id = seeded.session_id;
+    let agent = key(&ada).await;
+    assert_eq!(texts(&agent, id, "").await, lines, "nobody has told a name");
+    let path = format!("/sessions/{id}/transcript");
+    for speakers in [
+        json!({ "speaker_0": "Doctor", "speaker_1": "Zed Smith" }),
+        json!({ "Zed Smith": "speaker_1" }),
+    ] {
+        let body = json!({ "speakers": speakers });
+        let renamed = ada.request(reqwest::Method::PATCH, &path).json(&body);
+        let renamed = Answer::of(renamed).await;
+        assert_eq!(renamed.status, StatusCode::OK, "{}", renamed.text());
+        // Also where the name was taken back: earlier generations have it.
+        for query in ["", "?generation=1", "?generation=2"] {
+            let read = agent.get(&format!("{path}{query}")).await;
+            assert_eq!(read.status, StatusCode::OK, "{}", read.text());
+            let read = read.text();
+            assert!(!read.contains("Smith") && !read.contains("Zed"), "{read}");
+            assert!(read.contains("I am the doctor."), "{read}");
+        }
+    }
+    let worker = Principal::Worker(WorkerRole::Analysis);
+    let mut tx = harness.begin(Process::Analysis, worker).await;
+    let names = declared_names::of_session(&mut tx, id).await;
+    assert_eq!(names.expect("names"), ["Ada", "Zed Smith"]);
+    drop(tx);
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::super::shapes::SessionDetail;
 use crate::db::analyses::Generation;
+use crate::db::model_requests;
 use crate::db::recordings::Recording;
 use crate::documents::analysis::{Analysis, Cost, SentimentScore, Talk};
 use crate::documents::correction::Correction;
@@ -28,11 +29,27 @@ pub struct Export {
     /// What the analysis cost, failed attempts included; null without one, or where nothing is billed.
     #[schema(value_type = Option<Cost>)]
     pub cost: Option<Value>,
+    /// What all analyses of the session have cost, failed and earlier ones too: an entry a currency, and
+    /// one for requests whose cost nobody told. Empty where no model was asked.
+    pub spending: Vec<Spending>,
     /// The newest finished analysis; null before there is one.
     #[schema(value_type = Option<Analysis>)]
     pub analysis: Option<Value>,
     /// The newest transcript; null before there is one. It comes last.
     pub transcript: Option<ExportedTranscript>,
+}
+
+/// What requests to language models have cost together.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Spending {
+    /// Null where nobody told what they cost.
+    pub currency: Option<String>,
+    /// Millionths of the currency's unit; null, as tokens are, where no integer holds the sum.
+    pub amount_micros: Option<i64>,
+    pub requests: i64,
+    /// Of the requests that told.
+    pub input_tokens: Option<i64>,
+    pub output_tokens: Option<i64>,
 }
 
 /// What was made of what.
@@ -118,6 +135,7 @@ pub struct Parts {
     pub recordings: Vec<Recording>,
     pub transcript: Option<Transcript>,
     pub analysis: Option<(Generation, Value)>,
+    pub spending: Vec<model_requests::Spending>,
 }
 
 impl Export {
@@ -127,6 +145,7 @@ impl Export {
             recordings,
             transcript,
             analysis,
+            spending,
         } = parts;
         let of_this = transcript.as_ref().map(|transcript| transcript.generation);
         let lineage = Lineage {
@@ -150,6 +169,7 @@ impl Export {
                 sentiment: field("/sentiment/overall"),
             },
             cost: field("/cost"),
+            spending: spending.into_iter().map(Into::into).collect(),
             analysis,
             transcript: transcript.map(Into::into),
         }
@@ -171,6 +191,18 @@ impl AnalysisLineage {
             model: word("/engine/model"),
             prompt_version: word("/engine/prompt_version"),
             created_at: generation.created_at,
+        }
+    }
+}
+
+impl From<model_requests::Spending> for Spending {
+    fn from(spending: model_requests::Spending) -> Self {
+        Self {
+            currency: spending.currency,
+            amount_micros: spending.amount_micros,
+            requests: spending.requests,
+            input_tokens: spending.input_tokens,
+            output_tokens: spending.output_tokens,
         }
     }
 }

@@ -8,7 +8,8 @@ const SPECIAL: &str = "\\`*_[]<>&~|$#";
 /// The text in one line that a renderer shows as it is: no markup, no HTML, no links, also where it
 /// begins a line or a list item.
 ///
-/// `example@example.org` stays: renderers that make a link of it lead nowhere else than it says.
+/// `example.org` and `ada@example.org` stay: renderers that make links of them lead nowhere else than
+/// they say.
 pub fn escape(text: &str) -> String {
     let line = one_line(text);
     let mut out = String::with_capacity(line.len() + 8);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::document::Export;
+use super::document::{Export, Spending};
 use super::escape::escape;
 use super::pieces::Pieces;
 use crate::documents::analysis::{Analysis, Cost, CustomField, Quote, SpeakerTalk, Statement};
@@ -33,6 +33,7 @@ pub fn pieces(mut export: Export) -> Pieces {
         ),
         None => {}
     }
+    spending(&mut out, &export.spending);
     lineage(&mut out, &export);
     let turns = export.transcript.take().map(|transcript| transcript.turns);
     if let Some(turns) = &turns {
@@ -240,19 +241,30 @@ fn costs(out: &mut String, cost: &Cost) {
         |tokens: Option<u64>| tokens.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
     line!(out, "- Tokens in: {}", number(cost.input_tokens));
     line!(out, "- Tokens out: {}", number(cost.output_tokens));
-    match (cost.amount_micros, cost.currency.as_deref()) {
-        (Some(micros), Some(currency)) => {
-            let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
-            let (units, rest) = (micros / 1_000_000, micros % 1_000_000);
-            line!(
-                out,
-                "- Amount: {sign}{units}.{rest:06} {}",
-                escape(currency)
-            );
-        }
-        _ => line!(out, "- Amount: no price is known"),
-    }
+    let amount = amount(cost.amount_micros, cost.currency.as_deref());
+    line!(out, "- Amount: {amount}");
     line!(out, "- Requests to the model: {}", cost.attempts.len());
+}
+
+/// Of all analyses; the one that is shown may have been the last of many.
+fn spending(out: &mut String, spending: &[Spending]) {
+    if spending.is_empty() {
+        return;
+    }
+    line!(out, "\n## Cost of all analyses\n");
+    for spent in spending {
+        let amount = amount(spent.amount_micros, spent.currency.as_deref());
+        line!(out, "- Requests to models: {}, {amount}", spent.requests);
+    }
+}
+
+fn amount(micros: Option<i64>, currency: Option<&str>) -> String {
+    let (Some(micros), Some(currency)) = (micros, currency) else {
+        return "no price is known".to_owned();
+    };
+    let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let (units, rest) = (micros / 1_000_000, micros % 1_000_000);
+    format!("{sign}{units}.{rest:06} {}", escape(currency))
 }
 
 fn lineage(out: &mut String, export: &Export) {

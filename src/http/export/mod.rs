@@ -31,7 +31,7 @@ use super::redacted::View;
 use super::shapes::SessionDetail;
 use super::{session_people, sessions};
 use crate::db::sessions::Session;
-use crate::db::{Tx, analyses, recordings, transcripts};
+use crate::db::{Tx, analyses, model_requests, recordings, transcripts};
 use crate::ids::SessionId;
 use document::{Export, Parts};
 
@@ -105,6 +105,7 @@ async fn gather(tx: &mut Tx, session: Session, view: &mut View) -> Result<Export
         None => None,
     };
     let (customer, counselor) = session_people::of(tx, &session).await?;
+    let spending = model_requests::spending(tx, id).await?;
     let parts = Parts {
         session: SessionDetail {
             session: session.into(),
@@ -114,6 +115,7 @@ async fn gather(tx: &mut Tx, session: Session, view: &mut View) -> Result<Export
         recordings,
         transcript,
         analysis,
+        spending,
     };
     Ok(Export::of(parts, Timestamp::now()))
 }

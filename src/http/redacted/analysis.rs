@@ -40,16 +40,14 @@ pub fn redact(redactor: &mut Redactor, turns: &[TurnText], document: Value) -> V
                         let quote = turn.and_then(|turn| turn.quote(&text));
                         Value::String(quote.unwrap_or_else(|| redactor.redact_apart(&text)))
                     }
-                    ("value", Value::Number(number)) => {
-                        let written = number.to_string();
-                        let redacted = redactor.redact_apart(&written);
-                        let is_same = redacted == written;
-                        if is_same {
-                            Value::Number(number)
-                        } else {
-                            Value::String(redacted)
-                        }
+                    // Their names are people's, and may be among ours.
+                    ("custom_fields", Value::Object(fields)) => {
+                        let fields = fields.into_iter();
+                        let redacted =
+                            fields.map(|(name, field)| (name, redact(redactor, turns, field)));
+                        Value::Object(redacted.collect())
                     }
+                    ("value", value) => redact_value(redactor, value),
                     (_, value) => redact(redactor, turns, value),
                 };
                 (name, value)
@@ -60,11 +58,56 @@ pub fn redact(redactor: &mut Redactor, turns: &[TurnText], document: Value) -> V
     }
 }
 
+/// Redacts what a field was filled with, of which nothing is ours: numbers too, and whatever a part of it
+/// is called.
+fn redact_value(redactor: &mut Redactor, value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redactor.redact_apart(&text)),
+        Value::Number(number) => {
+            let written = number.to_string();
+            let redacted = redactor.redact_apart(&written);
+            if redacted == written {
+                Value::Number(number)
+            } else {
+                Value::String(redacted)
+            }
+        }
+        Value::Array(items) => {
+            let items = items.into_iter();
+            items.map(|item| redact_value(redactor, item)).collect()
+        }
+        Value::Object(parts) => {
+            let parts = parts.into_iter();
+            let redacted = parts.map(|(name, part)| (name, redact_value(redactor, part)));
+            Value::Object(redacted.collect())
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_name_of_a_field_keeps_its_value() {
+        let mut redactor = Redactor::new(["Maria Lopez"]);
+        let filled = |value: Value| json!({ "state": "found", "value": value, "reason": null });
+        for name in OURS.iter().chain(&["value", "text", "custom_fields"]) {
+            let document = json!({ "custom_fields": {
+                *name: filled(json!("Maria Lopez")),
+                "all": filled(json!({ *name: { *name: ["Maria Lopez", 4_155_550_100_i64, 4, true] } })),
+            } });
+            let redacted = redact(&mut redactor, &[], document);
+            let expected = json!({ "custom_fields": {
+                *name: filled(json!("[NAME_1]")),
+                "all": filled(json!({ *name: { *name: ["[NAME_1]", "[PHONE_1]", 4, true] } })),
+            } });
+            assert_eq!(redacted, expected, "{name}");
+        }
+    }
 
     #[test]
     fn every_text_is_redacted_but_those_of_ours() {

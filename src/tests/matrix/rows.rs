@@ -275,7 +275,7 @@ fn sessions() -> Vec<Row> {
             "/api/v1/sessions/{id}/transcript",
             Object::Transcript,
         )
-        .json(|_| json!({ "turns": [{ "index": 0, "text": "Hello there." }] })),
+        .json(|_| json!({ "generation": 1, "turns": [{ "index": 0, "text": "Hello there." }] })),
         of("GET", "/api/v1/sessions/{id}/export", Object::Transcript),
         row("GET", "/api/v1/transcripts/search", Object::Said, OWN_LIST)
             .query("?limit=100&q={word}"),

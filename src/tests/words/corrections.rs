@@ -137,14 +137,14 @@ async fn what_does_not_fit_changes_nothing() {
     let ingress = TestIngress::start(&harness).await;
     let ada = SignedIn::new(&ingress, "ada@example.org").await;
     let session = ada.create_session(&json!({})).await;
-    let some = json!({ "turns": [{ "index": 0, "text": "Hello." }] });
+    let some = json!({ "generation": 1, "turns": [{ "index": 0, "text": "Hello." }] });
     assert_eq!(
         correct(&ada, session, &some).await.problem(404),
         "no_transcript"
     );
     seed::transcript(&harness, session, &["Hello.", "Hi."]).await;
     let heard = transcript(&ada, session, "").await;
-    let text = |index: i64, text: &str| json!({ "turns": [{ "index": index, "text": text }] });
+    let text = |index: i64, text: &str| json!({ "generation": 1, "turns": [{ "index": index, "text": text }] });
     let long = "x".repeat(20_001);
     for (body, fields) in [
         (json!({}), &["turns"][..]),
@@ -172,11 +172,22 @@ async fn what_does_not_fit_changes_nothing() {
         (text(0, &long), &["turns.0.text"]),
         (text(0, "a\0b"), &["turns.0.text"]),
         (
-            json!({ "turns": [{ "index": 1, "text": "a" }, { "index": 1, "text": "b" }] }),
+            json!({ "generation": 1,
+                "turns": [{ "index": 1, "text": "a" }, { "index": 1, "text": "b" }] }),
             &["turns.1.index"],
+        ),
+        // Which turn the first is, only a generation tells.
+        (
+            json!({ "turns": [{ "index": 0, "text": "x" }] }),
+            &["generation"],
         ),
         (json!({ "speakers": { "nobody": "x" } }), &["speakers"]),
         (json!({ "speakers": { "speaker_0": "" } }), &["speakers"]),
+        (
+            json!({ "speakers": { "speaker_0": "\u{200b}\u{feff}" } }),
+            &["speakers"],
+        ),
+        (json!({ "speakers": { "speaker_0": "—" } }), &["speakers"]),
         (
             json!({ "speakers": { "speaker_0": "a\nb" } }),
             &["speakers"],
@@ -207,7 +218,7 @@ async fn what_does_not_fit_changes_nothing() {
             "transcript_changed"
         );
     }
-    let huge = json!({ "turns": [{ "index": 0, "text": "x".repeat(1024 * 1024) }] });
+    let huge = text(0, &"x".repeat(1024 * 1024));
     assert_eq!(
         correct(&ada, session, &huge).await.problem(413),
         "too_large"
@@ -219,7 +230,19 @@ async fn what_does_not_fit_changes_nothing() {
         "unsupported_media_type"
     );
 
-    // What was read can be sent back.
+    assert_eq!(transcript(&ada, session, "").await, heard);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn what_was_read_can_be_sent_back() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    seed::transcript(&harness, session, &["Hello.", "Hi."]).await;
+    let heard = transcript(&ada, session, "").await;
     let same = json!({
         "generation": 1, "turns": [{ "index": 1, "text": "Hi." }], "speakers": { "speaker_0": "speaker_0" },
     });
@@ -261,7 +284,7 @@ async fn whoever_comes_second_is_told() {
     assert_eq!(first.json()["generation"], 3, "{}", first.text());
     assert_eq!(send("Three.").await.json(), first.json());
     assert_eq!(send("Four.").await.problem(422), "idempotency_key_reused");
-    let blind = json!({ "turns": [{ "index": 0, "text": "Five." }] });
+    let blind = json!({ "speakers": { "speaker_0": "Dr Jones" } });
     assert_eq!(correct(&ada, session, &blind).await.json()["generation"], 4);
 
     // What is being made would be older than what is written now.
@@ -288,7 +311,8 @@ async fn who_sees_a_session_corrects_it_and_stands_in_the_log() {
     let session = ada.create_session(&json!({})).await;
     seed::transcript(&harness, session, &["secret words", "Hi."]).await;
     let body = json!({
-        "turns": [{ "index": 0, "text": "other secret" }], "speakers": { "speaker_0": "Secret Name" },
+        "generation": 1, "turns": [{ "index": 0, "text": "other secret" }],
+        "speakers": { "speaker_0": "Secret Name" },
     });
     assert_eq!(
         correct(&eve, session, &body).await.problem(404),
@@ -321,6 +345,62 @@ async fn who_sees_a_session_corrects_it_and_stands_in_the_log() {
         .header("access-control-allow-methods")
         .unwrap_or_default();
     assert!(methods.contains("PATCH"), "{methods}");
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+/// What was analysed, by generation: its state and the transcript that it reads.
+async fn analyses(by: &SignedIn<'_>, seeded: Seeded) -> Vec<(String, i64)> {
+    let answer = by
+        .get(&format!("/analysis/{}/analysis", seeded.session_id))
+        .await
+        .json();
+    let generations = answer["generations"].as_array().expect("a list").iter();
+    let told = generations.map(|it| {
+        let state = it["state"].as_str().expect("a state").to_owned();
+        (
+            state,
+            it["transcript_generation"].as_i64().expect("a number"),
+        )
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn an_analysis_that_runs_reads_what_it_was_asked_for() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    seed::transcript(&harness, session, &["Helo.", "Hi."]).await;
+    let body = json!({ "generation": 1, "turns": [{ "index": 0, "text": "Hello." }] });
+    assert_eq!(correct(&ada, session, &body).await.json()["generation"], 2);
+    let running = |transcript| ("running".to_owned(), transcript);
+    assert_eq!(analyses(&ada, session).await, [running(1)]);
+
+    let analyze = format!("/analysis/{}/analyze", session.session_id);
+    let (first, second) = tokio::join!(ada.post(&analyze), ada.post(&analyze));
+    for asked in [first, second, ada.post(&analyze).await] {
+        let joined = json!({ "generation": 2, "status": "running" });
+        assert_eq!(asked.json(), joined, "{}", asked.text());
+    }
+    assert_eq!(analyses(&ada, session).await, [running(1), running(2)]);
+    let requested = harness.timeline(session).await;
+    let requested = requested.iter().filter(|it| *it == "analysis.requested");
+    assert_eq!(requested.count(), 2, "asked three times, it is one run");
+
+    // The newer ends first, and stays the one that is shown.
+    stages::analysed(&harness, session, 2, &json!({ "summary": "corrected" })).await;
+    stages::analysed(&harness, session, 1, &json!({ "summary": "heard" })).await;
+    let path = format!("/analysis/{}/analysis", session.session_id);
+    let shown = ada.get(&path).await.json();
+    assert_eq!(shown["analysis"]["summary"], "corrected");
+    let done = |transcript| ("done".to_owned(), transcript);
+    assert_eq!(analyses(&ada, session).await, [done(1), done(2)]);
+    assert_eq!(
+        ada.post(&analyze).await.json(),
+        json!({ "generation": 2, "status": "done" })
+    );
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }
@@ -404,7 +484,8 @@ async fn a_recording_that_comes_late_keeps_the_correction() {
     let session = ada.create_session(&json!({})).await;
     seed::transcript(&harness, session, &["Helo."]).await;
     let body = json!({
-        "turns": [{ "index": 0, "text": "Hello." }], "speakers": { "speaker_0": "Dr Jones" },
+        "generation": 1, "turns": [{ "index": 0, "text": "Hello." }],
+        "speakers": { "speaker_0": "Dr Jones" },
     });
     assert_eq!(correct(&ada, session, &body).await.json()["generation"], 2);
 

@@ -99,7 +99,7 @@ async fn everything_is_in_one_document() {
     );
 
     // A correction shows, and that the analysis is of what was before.
-    let change = json!({ "turns": [{ "index": 0, "text": "Other." }] });
+    let change = json!({ "generation": 1, "turns": [{ "index": 0, "text": "Other." }] });
     let correct = format!("/sessions/{}/transcript", session.session_id);
     let corrected = Answer::of(ada.request(Method::PATCH, &correct).json(&change)).await;
     assert_eq!(corrected.status, StatusCode::OK, "{}", corrected.text());
@@ -172,6 +172,69 @@ async fn markdown_shows_text_and_is_none_of_it() {
     .expect("entries");
     let once = json!({ "transcript_generation": 1, "analysis_generation": 1 });
     assert_eq!(noted, [once.clone(), once]);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
+async fn what_came_to_nothing_was_paid_for_too() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let eve = SignedIn::new(&ingress, "eve@example.org").await;
+    let session = ada.create_session(&json!({})).await;
+    let path = format!("/sessions/{}/export", session.session_id);
+    assert_eq!(ada.get(&path).await.json()["spending"], json!([]));
+    seed::transcript(&harness, session, &["Hello."]).await;
+    // Of a run that failed for good; one server bills more than a sum holds, and one request died.
+    for (id, tokens, amount, currency) in [
+        (1, Some(600), Some(40), Some("USD")),
+        (2, Some(200), Some(60), Some("USD")),
+        (3, Some(i64::MAX), Some(i64::MAX), Some("EUR")),
+        (4, Some(1), Some(1), Some("EUR")),
+        (5, None::<i64>, None::<i64>, None),
+    ] {
+        sqlx::query(
+            "insert into model_requests (account_id, session_id, generation, id, run, purpose, model,
+                question, state, input_tokens, amount_micros, currency, answer)
+            select account_id, id, 1, $2, 1, 'whole', 'm', '', 'failed', $3, $4, $5, 'a secret answer'
+            from sessions where id = $1",
+        )
+        .bind(session.session_id.0)
+        .bind(uuid::Uuid::from_u128(id))
+        .bind(tokens)
+        .bind(amount)
+        .bind(currency)
+        .execute(&mut harness.admin().await)
+        .await
+        .expect("a request");
+    }
+    stages::analysis_failed(&harness, session, (1, 1)).await;
+    let export = ada.get(&path).await.json();
+    assert_eq!(
+        (&export["cost"], &export["analysis"]),
+        (&Value::Null, &Value::Null)
+    );
+    let told = |currency: Value, amount: Value, requests: i64, tokens: Value| {
+        json!({ "currency": currency, "amount_micros": amount, "requests": requests,
+            "input_tokens": tokens, "output_tokens": null })
+    };
+    let expected = json!([
+        told(json!("EUR"), Value::Null, 2, Value::Null),
+        told(json!("USD"), json!(100), 2, json!(800)),
+        told(Value::Null, Value::Null, 1, Value::Null),
+    ]);
+    assert_eq!(export["spending"], expected);
+    let markdown = ada.get(&format!("{path}?format=md")).await.text();
+    for line in [
+        "- Requests to models: 2, 0.000100 USD\n",
+        "- Requests to models: 2, no price is known\n",
+        "- Requests to models: 1, no price is known\n",
+    ] {
+        assert!(markdown.contains(line), "{markdown}");
+    }
+    assert!(!export.to_string().contains("secret") && !markdown.contains("secret"));
+    eve.get(&path).await.problem(404);
     ingress.stop().await;
     harness.finish_as_it_is().await;
 }

@@ -273,6 +273,48 @@ async fn pages_join_without_gap_or_repeat_and_what_is_wrong_is_said() {
 }
 
 #[tokio::test]
+async fn pages_go_on_while_what_they_show_is_changed_and_erased() {
+    let harness = Harness::start().await;
+    let ingress = TestIngress::start(&harness).await;
+    let ada = SignedIn::new(&ingress, "ada@example.org").await;
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        let session = ada.create_session(&json!({})).await;
+        seed::transcript(&harness, session, &["A lion.", "No.", "A lion too."]).await;
+        sessions.push(session);
+    }
+    let at = |page: &Value| -> Vec<_> {
+        let items = page["items"].as_array().expect("items").iter();
+        items
+            .map(|item| (item["session_id"].clone(), item["turn_index"].clone()))
+            .collect()
+    };
+    let first = page(&ada, "lion", "&limit=3").await;
+    let mut seen = at(&first);
+    assert_eq!(seen.len(), 3);
+    let cursor = first["next_cursor"].as_str().expect("more").to_owned();
+    // The newest session stood first; the cursor stands in the one before.
+    let erase = format!("/sessions/{}?erase=true", sessions[2].session_id);
+    let erase = Answer::of(ada.request(Method::DELETE, &erase)).await;
+    assert_eq!(erase.status, StatusCode::ACCEPTED);
+    let path = format!("/sessions/{}/transcript", sessions[1].session_id);
+    let body = json!({ "generation": 1, "turns": [{ "index": 0, "text": "A bear." }] });
+    let corrected = Answer::of(ada.request(Method::PATCH, &path).json(&body)).await;
+    assert_eq!(corrected.status, StatusCode::OK, "{}", corrected.text());
+    let rest = page(&ada, "lion", &format!("&limit=100&cursor={cursor}")).await;
+    let rest = at(&rest);
+    assert!(rest.iter().all(|item| !seen.contains(item)), "{rest:?}");
+    seen.extend(rest);
+    let left = json!(sessions[1].session_id);
+    let of_corrected: Vec<_> = seen.iter().filter(|item| item.0 == left).collect();
+    assert_eq!(of_corrected, [&(left.clone(), json!(2))]);
+    let oldest = json!(sessions[0].session_id);
+    assert_eq!(seen.iter().filter(|item| item.0 == oldest).count(), 2);
+    ingress.stop().await;
+    harness.finish_as_it_is().await;
+}
+
+#[tokio::test]
 async fn what_is_erased_is_found_no_more_and_the_index_never_held_it() {
     let harness = Harness::start().await;
     let ingress = TestIngress::start(&harness).await;

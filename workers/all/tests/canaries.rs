@@ -284,9 +284,9 @@ async fn search_and_correct(heard: &mut Heard, api: &Api, session: &str) {
         heard.answer(search.query(&[("q", query)])).await;
     }
     for change in [
-        json!({ "turns": [{ "index": 0, "text": format!("{SAID} {PHONE}") }] }),
+        json!({ "turns": [{ "index": 0, "text": format!("{SAID} {PHONE}") }], "generation": 1 }),
         json!({ "turns": [{ "index": 0, "text": SAID }, { "index": 0, "text": SAID }] }),
-        json!({ "turns": [{ "index": 99, "text": SAID }], "generation": 1 }),
+        json!({ "turns": [{ "index": 99, "text": SAID }], "generation": 2 }),
         json!({ "speakers": { NAME: SAID } }),
         json!({ "speakers": { "speaker_0": format!("{NAME}\n") } }),
     ] {

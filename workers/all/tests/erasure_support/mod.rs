@@ -71,7 +71,8 @@ impl Api {
     /// Corrects the first turn of a transcript.
     pub async fn correct(&self, session: SessionId, text: &str) {
         let path = format!("/sessions/{session}/transcript");
-        let body = json!({"turns": [{"index": 0, "text": text}]});
+        let generation = self.get(&path).await.1["generation"].clone();
+        let body = json!({"generation": generation, "turns": [{"index": 0, "text": text}]});
         let request = self.request(Method::PATCH, &path).json(&body);
         let (status, answer) = read(request.header("idempotency-key", "once")).await;
         assert_eq!(status, 200, "{answer}");

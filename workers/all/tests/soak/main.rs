@@ -5,6 +5,7 @@
 
 mod big_upload;
 mod calls;
+mod export;
 mod figures;
 mod flac;
 mod long_call;

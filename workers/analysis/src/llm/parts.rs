@@ -2,31 +2,11 @@
 
 use std::fmt::Write as _;
 
-use aftercall::documents::transcript::Turn;
+use aftercall::documents::transcript::{Turn, is_anonymous};
 use aftercall::redaction::Redactor;
 
 /// What a turn's line takes beside its words.
 const LINE_TOKENS: u32 = 12;
-
-/// Names that say what somebody is, not who.
-const ROLES: [&str; 16] = [
-    "agent",
-    "ai",
-    "assistant",
-    "bot",
-    "caller",
-    "client",
-    "clinician",
-    "counselor",
-    "customer",
-    "doctor",
-    "interviewer",
-    "operator",
-    "patient",
-    "receptionist",
-    "unknown",
-    "user",
-];
 
 /// How the model knows the speakers.
 #[derive(Debug)]
@@ -42,11 +22,7 @@ impl Labels {
             if labels.iter().any(|(speaker, _)| *speaker == turn.speaker) {
                 continue;
             }
-            let known = turn.speaker.to_lowercase();
-            let numbered = known.strip_prefix("speaker_").is_some_and(|number| {
-                number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit())
-            });
-            let label = if numbered || ROLES.contains(&known.as_str()) {
+            let label = if is_anonymous(&turn.speaker) {
                 turn.speaker.clone()
             } else {
                 people += 1;
