@@ -116,6 +116,8 @@ mod tests {
             "gb29-nwbk-6016-1331-9268-19",
             "GB29, NWBK, 6016, 1331, 9268, 19",
             "G B 29 N W B K 6016 1331 9268 19",
+            "gb29\u{a0}nwbk\u{200b}6016 1331 9268 19",
+            "ＧＢ２９ＮＷＢＫ６０１６１３３１９２６８１９",
             "G B two nine N W B K six zero one six one three three one nine two six eight one nine",
         ] {
             let mut redactor = Redactor::new([]);

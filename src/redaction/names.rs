@@ -229,6 +229,8 @@ mod tests {
             ("Maria Lopez-Garcia called.", "[NAME_1] called."),
             ("MARIA, and Lopez Garcia", "[NAME_1], and [NAME_1_2]"),
             ("maria's file", "[NAME_1]'s file"),
+            ("Mari\u{301}a Lo\u{301}pez-Garci\u{301}a", "[NAME_1]"),
+            ("M\u{200b}aria Ｌｏｐｅｚ", "[NAME_1] [NAME_1_2]"),
             ("marianne and garciaz", "marianne and garciaz"),
             (
                 "Dr. O'Brien, O Brien, Brien",
