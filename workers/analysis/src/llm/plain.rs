@@ -60,8 +60,17 @@ pub fn is_plain(quote: &str) -> bool {
     let marks = ["](", "![", "**", "__", "~~"];
     let has_mark = quote.contains(['<', '>', '`', '\0'])
         || marks.iter().any(|mark| quote.contains(mark))
-        || entity(quote).is_some();
+        || entity(quote).is_some()
+        || opens_emphasis(quote);
     !has_mark && !has_link(&visible(quote))
+}
+
+/// Whether a star or underscore stands before a word: `*so*`, `_so_`, but not `A*` or `snake_case`.
+fn opens_emphasis(text: &str) -> bool {
+    text.match_indices(['*', '_']).any(|(at, _)| {
+        let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        !is_letter(text[..at].chars().next_back()) && is_letter(text[at + 1..].chars().next())
+    })
 }
 
 /// Words with single spaces, without characters that show nothing or turn others around.
@@ -264,8 +273,11 @@ mod tests {
             "**x**",
             "&#60;b",
             "go to evil.com",
+            "so *very* good",
+            "_very_",
         ] {
             assert!(!is_plain(quote), "{quote}");
         }
+        assert!(is_plain("an A* in snake_case, 2 * 3"));
     }
 }
