@@ -210,11 +210,12 @@ async fn notes_hold_no_personal_data_either() {
     let seeded = seed::session(&bench.harness).await;
     bench.analyze_in(seeded, &lines).await;
     let asked = stub.asked();
-    assert!(asked.iter().any(|it| it.is_reduction));
-    for asked in asked {
+    for asked in &asked {
         assert!(!asked.data.contains("345"), "{}", asked.data);
-        assert!(asked.is_reduction || asked.data.contains("[ACCOUNT_1]"), "{}", asked.data);
     }
+    let notes = asked.iter().filter(|it| it.is_reduction);
+    let notes: String = notes.map(|it| it.data.as_str()).collect();
+    assert!(notes.contains("[ACCOUNT_1]"), "{notes}");
     assert!(bench.document(seeded).await.is_some());
     bench.stop().await.finish_of(HANDLER).await;
 }
