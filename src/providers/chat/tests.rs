@@ -88,12 +88,12 @@ fn chat_within(limits: Limits, base_url: &str, key: Option<&str>) -> Chat {
     Chat::new(http, base_url, key.map(Into::into), "small", limits)
 }
 
-/// Goes on with `pieces`, one every 50 ms.
-fn drip(pieces: impl Iterator<Item = String> + Send + 'static) -> Reply {
+/// Goes on with `pieces`, one every 50 ms; an error cuts the connection.
+fn drip(pieces: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Reply {
     let ticks = tokio::time::interval(Duration::from_millis(50));
     let ticks = tokio_stream::wrappers::IntervalStream::new(ticks);
     let pieces = futures::StreamExt::zip(ticks, futures::stream::iter(pieces));
-    let pieces = futures::StreamExt::map(pieces, |(_, piece)| Ok::<_, std::io::Error>(piece));
+    let pieces = futures::StreamExt::map(pieces, |(_, piece)| piece);
     events(Body::from_stream(pieces))
 }
 
@@ -379,7 +379,7 @@ async fn an_answer_without_end_ends_with_what_it_used() {
     };
     let chunk = json!({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 7}});
     let chunk = format!("data: {chunk}\n\n");
-    let (url, _) = serve(move |_| drip(std::iter::repeat(chunk.clone()))).await;
+    let (url, _) = serve(move |_| drip(std::iter::repeat(chunk.clone()).map(Ok))).await;
     let error = ask(&chat_within(limits, &url, None)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooSlow);
     assert_eq!(error.usage.input_tokens, Some(7));
@@ -390,13 +390,16 @@ async fn an_answer_without_end_ends_with_what_it_used() {
 async fn an_answer_that_is_whole_counts_whatever_comes_instead_of_the_end() {
     let whole = said(&["{}"], "stop").replace("data: [DONE]\n\n", "");
     let beats = std::iter::repeat(": beat\n\n".to_owned());
-    let (url, _) = serve(move |_| drip(std::iter::once(whole.clone()).chain(beats.clone()))).await;
+    let (url, _) = serve(move |_| {
+        let pieces = std::iter::once(whole.clone()).chain(beats.clone());
+        drip(pieces.map(Ok))
+    })
+    .await;
     let answer = ask(&chat(&url, None)).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.usage.output_tokens), ("{}", Some(3)));
     let cut = || {
         let whole = said(&["{}"], "stop").replace("data: [DONE]\n\n", "");
-        let parts = [Ok(Bytes::from(whole)), Err(std::io::Error::other("cut"))];
-        events(Body::from_stream(futures::stream::iter(parts)))
+        drip([Ok(whole), Err(std::io::Error::other("cut"))].into_iter())
     };
     assert_eq!(asked(cut).await.unwrap().text, "{}");
 }

@@ -248,8 +248,13 @@ async fn answer(
             let text = make(&asked);
             let usage = bill(&text);
             let body = said(&text, Some("stop"), Some(usage)).replace("data: [DONE]\n\n", "");
-            let parts = [Ok(Bytes::from(body)), Err(std::io::Error::other("cut"))];
-            events(Body::from_stream(futures::stream::iter(parts)))
+            let whole = futures::stream::iter([Ok(Bytes::from(body))]);
+            // After what was sent has left.
+            let cut = futures::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(std::io::Error::other("cut"))
+            });
+            events(Body::from_stream(whole.chain(cut)))
         }
         Act::Complain(message) => {
             let problem = json!({"error": {"message": message, "type": "invalid_request_error"}});
