@@ -81,7 +81,10 @@ mod tests {
             ),
             ("@home, a @ b, a@, @b, a@@b", "@home, a @ b, a@, @b, a@@b"),
             ("a@b@c", "[EMAIL_1]@c"),
-            ("\"j doe\"@example.com, a@[10.0.0.1]", "[EMAIL_1], [EMAIL_2]"),
+            (
+                "\"j doe\"@example.com, a@[10.0.0.1]",
+                "[EMAIL_1], [EMAIL_2]",
+            ),
             ("ma\u{200b}ria\u{200b}@\u{200b}example.com", "[EMAIL_1]"),
             ("maria＠example．com", "[EMAIL_1]"),
         ] {

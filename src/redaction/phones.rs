@@ -72,7 +72,8 @@ fn is_phone(
     if count < MIN_DIGITS && !(is_named && count >= MIN_DIGITS_NAMED) {
         return false;
     }
-    let is_amount = is_amount(text, run, groups.clone()) && !is_dialled(run, groups.clone(), is_named);
+    let is_amount =
+        is_amount(text, run, groups.clone()) && !is_dialled(run, groups.clone(), is_named);
     if is_amount || topics.is_about(first, Topic::Thing, NEAR_THING) {
         return false;
     }

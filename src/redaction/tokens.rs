@@ -238,7 +238,10 @@ mod tests {
             ("٥٥٥ ०१०० 𝟓𝟓", &["555", "0100", "55"]),
             ("5\u{200b}55\u{ad}01\u{1}00\u{200b}", &["5550100"]),
             ("\u{200b}a\u{feff}@\u{200b}b", &["a", "@", "b"]),
-            ("Mari\u{301}a MARI\u{301}A MARÍA", &["maria", "maria", "maria"]),
+            (
+                "Mari\u{301}a MARI\u{301}A MARÍA",
+                &["maria", "maria", "maria"],
+            ),
             ("शर्मा", &["शर्मा"]),
             ("Łódź Ørsted ℡ … ½", &["lodz", "orsted", "℡", "…", "½"]),
             ("김 한", &["김", "한"]),
@@ -248,6 +251,9 @@ mod tests {
             assert_eq!(shown, expected, "{source}");
         }
         assert!(ZEROS.is_sorted());
-        assert_eq!((digit('٩'), digit('\u{66a}'), digit('a')), (Some('9'), None, None));
+        assert_eq!(
+            (digit('٩'), digit('\u{66a}'), digit('a')),
+            (Some('9'), None, None)
+        );
     }
 }

@@ -166,7 +166,10 @@ async fn complaint(mut response: Response, key: Option<&SecretString>) -> String
     let told = told.map_or_else(|| String::from_utf8_lossy(&body), Into::into);
     let words: Vec<_> = told.split_whitespace().collect();
     let mut told = words.join(" ");
-    if let Some(key) = key.map(ExposeSecret::expose_secret).filter(|key| !key.is_empty()) {
+    if let Some(key) = key
+        .map(ExposeSecret::expose_secret)
+        .filter(|key| !key.is_empty())
+    {
         told = told.replace(key, "[key]");
     }
     told.chars().take(MAX_MESSAGE_CHARS).collect()

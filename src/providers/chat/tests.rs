@@ -366,7 +366,10 @@ async fn nothing_is_sent_where_a_server_points_to() {
         })
         .await;
         let error = ask(&chat(&url, Some("k3y"))).await.unwrap_err();
-        assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{status}");
+        assert!(
+            matches!(error.kind, ErrorKind::Unavailable { .. }),
+            "{status}"
+        );
         assert!(reached.bodies().is_empty(), "{status}");
     }
 }
@@ -396,7 +399,10 @@ async fn an_answer_that_is_whole_counts_whatever_comes_instead_of_the_end() {
     })
     .await;
     let answer = ask(&chat(&url, None)).await.unwrap();
-    assert_eq!((answer.text.as_str(), answer.usage.output_tokens), ("{}", Some(3)));
+    assert_eq!(
+        (answer.text.as_str(), answer.usage.output_tokens),
+        ("{}", Some(3))
+    );
     let cut = || {
         let whole = said(&["{}"], "stop").replace("data: [DONE]\n\n", "");
         drip([Ok(whole), Err(std::io::Error::other("cut"))].into_iter())
@@ -407,7 +413,11 @@ async fn an_answer_that_is_whole_counts_whatever_comes_instead_of_the_end() {
 #[tokio::test]
 async fn odd_figures_are_no_reason_to_throw_an_answer_away() {
     for (usage, input_tokens, cost_micros) in [
-        (json!({"prompt_tokens": 12.0, "cost": 1e-6}), Some(12), Some(1)),
+        (
+            json!({"prompt_tokens": 12.0, "cost": 1e-6}),
+            Some(12),
+            Some(1),
+        ),
         (json!({"prompt_tokens": -1, "cost": -1.0}), None, None),
         (json!({"prompt_tokens": "12", "cost": "1"}), None, None),
         (json!({"prompt_tokens": 1e300, "cost": 1e300}), None, None),
@@ -417,7 +427,9 @@ async fn odd_figures_are_no_reason_to_throw_an_answer_away() {
     ] {
         let chunk = json!({"choices": [{"delta": {"content": "{}"}, "finish_reason": "stop"}],
             "usage": usage});
-        let answer = asked(move || events(format!("data: {chunk}\n\n"))).await.unwrap();
+        let answer = asked(move || events(format!("data: {chunk}\n\n")))
+            .await
+            .unwrap();
         assert_eq!(answer.usage.input_tokens, input_tokens, "{usage}");
         assert_eq!(answer.usage.cost_micros, cost_micros, "{usage}");
     }
@@ -425,9 +437,14 @@ async fn odd_figures_are_no_reason_to_throw_an_answer_away() {
 
 #[tokio::test]
 async fn neither_bad_bytes_nor_an_event_of_many_lines_is_an_answer() {
-    let bad = || events(b"data: {\"choices\": [{\"delta\": {\"content\": \"\xff\xfe\"}}]}\n\n".to_vec());
+    let bad =
+        || events(b"data: {\"choices\": [{\"delta\": {\"content\": \"\xff\xfe\"}}]}\n\n".to_vec());
     let error = asked(bad).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Unavailable { .. }), "{:?}", error.kind);
+    assert!(
+        matches!(error.kind, ErrorKind::Unavailable { .. }),
+        "{:?}",
+        error.kind
+    );
     for end in ["\n", "\r\n"] {
         let line = format!("data: {}{end}", "x".repeat(1_000));
         let many = move || events(line.repeat(2_000));

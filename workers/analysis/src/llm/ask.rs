@@ -361,13 +361,17 @@ mod tests {
 
     #[test]
     fn pauses_grow_whatever_a_server_says() {
-        let pause = |asked: u64, pauses| {
-            match not_sooner(Failure::NotYet(Duration::from_secs(asked)), pauses) {
-                Failure::NotYet(pause) => pause.as_secs(),
-                other => panic!("{other:?}"),
-            }
+        let pause = |asked: u64, pauses| match not_sooner(
+            Failure::NotYet(Duration::from_secs(asked)),
+            pauses,
+        ) {
+            Failure::NotYet(pause) => pause.as_secs(),
+            other => panic!("{other:?}"),
         };
-        assert_eq!([0, 1, 2, 8, 9, i64::MAX].map(|n| pause(0, n)), [1, 2, 4, 256, 256, 256]);
+        assert_eq!(
+            [0, 1, 2, 8, 9, i64::MAX].map(|n| pause(0, n)),
+            [1, 2, 4, 256, 256, 256]
+        );
         assert_eq!(pause(900, 3), 900);
     }
 

@@ -46,8 +46,7 @@ pub fn told(fields: &[AskedField]) -> String {
     if fields.is_empty() {
         return String::new();
     }
-    let mut told =
-        "\n\nFields to fill in custom_fields, each with its JSON Schema:".to_owned();
+    let mut told = "\n\nFields to fill in custom_fields, each with its JSON Schema:".to_owned();
     for AskedField { name, schema, .. } in fields {
         let _ = write!(told, "\n- {name}: {schema}");
     }

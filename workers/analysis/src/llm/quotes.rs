@@ -40,7 +40,9 @@ impl<'a> Said<'a> {
         let turns = || self.turns.iter().zip(&self.folded);
         let first = turns().filter(|(turn, _)| turn.index == named);
         let others = turns().filter(|(turn, _)| turn.index != named);
-        let holds = first.chain(others).filter(|(_, said)| said.contains(&wanted));
+        let holds = first
+            .chain(others)
+            .filter(|(_, said)| said.contains(&wanted));
         holds.map(|(turn, _)| turn).find_map(|turn| {
             let range = Folded::of(&turn.text).find(&wanted)?;
             let text = turn.text.get(range.clone())?;

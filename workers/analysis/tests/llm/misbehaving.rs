@@ -164,16 +164,16 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "put off before the repair",
-            [Say("no".into()), Status(429, Some("0")), Say("never".into())],
+            [
+                Say("no".into()),
+                Status(429, Some("0")),
+                Say("never".into()),
+            ],
             End::GivenUp(3, UNUSABLE),
         ),
         case("redirect", once(Redirect), End::Done(2, 2)),
         case("bad bytes", once(BadBytes), End::Done(2, 2)),
-        case(
-            "cut after the end",
-            [CutAfter(honest)],
-            End::Done(1, 1),
-        ),
+        case("cut after the end", [CutAfter(honest)], End::Done(1, 1)),
         case("wrong key", once(Status(401, None)), End::Done(2, 2)),
         case("cut in mid-stream", once(Cut), End::Done(2, 2)),
         case("error in mid-stream", once(ErrorMidway), End::Done(2, 2)),
