@@ -204,7 +204,8 @@ fn summing(asked: &Asked) -> String {
     let all = lines(asked);
     let line = all.iter().find(|(_, text)| text.contains("[ACCOUNT_"));
     let (number, text) = line.or(all.first()).expect("a line");
-    let quote = json!({"turn": number, "text": text});
+    let words = text.split(' ').take(4).collect::<Vec<_>>().join(" ");
+    let quote = json!({"turn": number, "text": words});
     report(asked, text, &[quote]).to_string()
 }
 
