@@ -176,9 +176,8 @@ fn plain(character: char) -> char {
         }
     });
     match base.filter(|part| is_one && !part.is_whitespace()) {
-        Some('đ') => 'd',
+        Some('đ' | 'ð') => 'd',
         Some('Đ' | 'Ð') => 'D',
-        Some('ð') => 'd',
         Some('ı') => 'i',
         Some('ł') => 'l',
         Some('Ł') => 'L',

@@ -145,6 +145,7 @@ impl Stub {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn answer(
     State((state, gate)): State<(Arc<Mutex<Script>>, Arc<Semaphore>)>,
     body: Bytes,
