@@ -58,6 +58,7 @@ impl Checks {
         if root.get("type").is_some_and(|kind| kind != "object") {
             self.refuse("type", "must be \"object\"");
         }
+        self.additional("", root);
         let Some(properties) = root.get("properties").and_then(Value::as_object) else {
             self.refuse(
                 "properties",
@@ -114,6 +115,7 @@ impl Checks {
         }
         if kind == "object" {
             self.properties(path, field, depth);
+            self.additional(path, field);
         }
     }
 
@@ -129,6 +131,19 @@ impl Checks {
             let path = format!("{path}.{name}");
             self.name(&path, name);
             self.field(&path, schema, depth + 1);
+        }
+    }
+
+    /// As a schema of its own it could hold everything that is refused elsewhere.
+    fn additional(&mut self, path: &str, schema: &Map<String, Value>) {
+        let additional = schema.get("additionalProperties");
+        if additional.is_some_and(|value| !value.is_boolean()) {
+            let path = if path.is_empty() {
+                "additionalProperties".to_owned()
+            } else {
+                format!("{path}.additionalProperties")
+            };
+            self.refuse(&path, "must be true or false");
         }
     }
 

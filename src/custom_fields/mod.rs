@@ -90,6 +90,13 @@ impl CustomFields {
         field.is_some_and(|field| field.validator.is_valid(value))
     }
 
+    /// Whether a value is one of the texts that the field itself lists.
+    pub fn lists(&self, name: &str, value: &Value) -> bool {
+        let choices = self.0.get(name).and_then(|field| field.schema.get("enum"));
+        let choices = choices.and_then(Value::as_array);
+        choices.is_some_and(|choices| choices.contains(value))
+    }
+
     /// What a strict server takes as the type of a field: no bounds, every property required. A value is
     /// held against the real schema all the same.
     pub fn strict(&self, name: &str) -> Value {
@@ -194,6 +201,19 @@ mod tests {
             ["properties.x"]
         );
         assert_eq!(field(json!("string")), ["properties.x"]);
+        for schema in [
+            json!({"$ref": "https://example.org/schema"}),
+            json!({"$ref": "#"}),
+            json!({"patternProperties": {"(a+)+$": {}}}),
+        ] {
+            let open = json!({"type": "object", "properties": {"a": {"type": "string"}},
+                "additionalProperties": schema});
+            assert_eq!(field(open), ["properties.x.additionalProperties"]);
+        }
+        assert_eq!(
+            wrong(&json!({"properties": {"x": {"type": "string"}}, "additionalProperties": {}})),
+            ["additionalProperties"]
+        );
         assert_eq!(wrong(&json!([])), [""]);
         assert_eq!(wrong(&json!({"properties": {}})), ["properties"]);
         assert_eq!(

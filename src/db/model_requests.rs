@@ -44,6 +44,23 @@ pub struct Price {
     pub version: String,
 }
 
+/// What came of a question in this run, before it is asked again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// Requests that a server put off.
+    pub pauses: i64,
+    /// The last answer that could not be used.
+    pub useless: Option<Useless>,
+}
+
+/// An answer that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Useless {
+    /// The kind of failure.
+    pub error: String,
+    pub answer: Option<String>,
+}
+
 /// A request as it is kept.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
@@ -91,7 +108,8 @@ pub async fn begin(tx: &mut Tx, of: Analysis, sent: Sent<'_>) -> Result<(), sqlx
     .map(|_| ())
 }
 
-/// Notes how a request ended. One whose analysis was erased meanwhile is gone.
+/// Notes how a request ended. One whose analysis was erased meanwhile is gone, and of one whose analysis
+/// was written meanwhile, by another attempt, nothing is kept that was said.
 pub async fn end(tx: &mut Tx, of: Analysis, id: Uuid, ended: &Ended) -> Result<(), sqlx::Error> {
     let state = if ended.error.is_none() {
         "succeeded"
@@ -101,8 +119,11 @@ pub async fn end(tx: &mut Tx, of: Analysis, id: Uuid, ended: &Ended) -> Result<(
     let price = ended.price.as_ref();
     sqlx::query!(
         "update model_requests set state = $5, error = $6, input_tokens = $7, output_tokens = $8,
-            amount_micros = $9, currency = $10, price_version = $11, answer = $12,
-            ended_at = clock_timestamp()
+            amount_micros = $9, currency = $10, price_version = $11, ended_at = clock_timestamp(),
+            answer = case when exists (
+                select from analyses a where a.account_id = $1 and a.session_id = $2
+                    and a.generation = $3 and a.state = 'done'
+            ) then null else $12::text end
         where account_id = $1 and session_id = $2 and generation = $3 and id = $4",
         of.account_id.0,
         of.session_id.0,
@@ -141,6 +162,49 @@ pub async fn answer(
     .fetch_optional(&mut **tx)
     .await?;
     Ok(answer.flatten())
+}
+
+/// What came of a question in this run. `useless` and `put_off` are the kinds of failure that count as
+/// either.
+pub async fn earlier(
+    tx: &mut Tx,
+    of: Analysis,
+    question: &[u8],
+    useless: &[String],
+    put_off: &[String],
+) -> Result<Earlier, sqlx::Error> {
+    let last = sqlx::query_as!(
+        Useless,
+        r#"select error as "error!", answer from model_requests
+        where account_id = $1 and session_id = $2 and generation = $3 and question = $4 and run = $5
+            and state = 'failed' and error = any($6)
+        order by sent_at desc, id desc limit 1"#,
+        of.account_id.0,
+        of.session_id.0,
+        of.generation,
+        question,
+        of.run,
+        useless,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let pauses = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from model_requests
+        where account_id = $1 and session_id = $2 and generation = $3 and question = $4 and run = $5
+            and state = 'failed' and error = any($6)"#,
+        of.account_id.0,
+        of.session_id.0,
+        of.generation,
+        question,
+        of.run,
+        put_off,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Earlier {
+        pauses,
+        useless: last,
+    })
 }
 
 /// Every request of an analysis, of all its runs, in their order.

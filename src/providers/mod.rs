@@ -14,12 +14,14 @@ pub mod web_file;
 
 use std::time::Duration;
 
-/// A client for providers: connecting is bounded here, answering by each request.
+/// A client for providers: connecting is bounded here, answering by each request. It follows no redirect:
+/// what was said goes to the server that is set, and to no other that it names.
 ///
 /// The process must have a TLS provider (`lifecycle::install_tls`).
 pub fn http_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("aftercall/", env!("CARGO_PKG_VERSION")))
         .build()
 }

@@ -136,6 +136,9 @@ mod tests {
             "forty-one eleven 1111 triple one one, 1111",
             "4111 1111 1111 1111 12 27 123",
             "3782 822463 10005",
+            "４１１１ １１１１ １１１１ １１１１",
+            "4111\u{a0}1111\u{2009}1111\u{202f}1111",
+            "4111\u{200b}1111\u{200b}1111\u{200b}1111",
         ] {
             let mut redactor = Redactor::new([]);
             let redacted = redactor.redact(&format!("It is {text}, thanks."));

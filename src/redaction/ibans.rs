@@ -24,7 +24,8 @@ pub fn find(text: &Text<'_>, topics: &Topics, claims: &mut Claims) {
     while at < text.tokens.len() {
         match iban_at(text, at) {
             Some((last, iban))
-                if passes_check(&iban) || topics.is_about(at, Topic::Account, NEAR) =>
+                if passes_check(&iban)
+                    || (topics.is_about(at, Topic::Account, NEAR) && !is_prose(text, at, last)) =>
             {
                 claims.claim(Kind::Iban, at, last, iban);
                 at = last + 1;
@@ -32,6 +33,18 @@ pub fn find(text: &Text<'_>, topics: &Topics, claims: &mut Claims) {
             _ => at += 1,
         }
     }
+}
+
+/// Whether words stand between the digits, as in `it is 12 345 and so on and so on`: a number has one
+/// group of letters beside its country's at most.
+fn is_prose(text: &Text<'_>, first: usize, last: usize) -> bool {
+    let is_word = |index: &usize| {
+        let word = text.word(*index).is_some_and(|it| it.len() > 1);
+        word && !text.is_glued(*index)
+            && !text.is_glued(*index - 1)
+            && group_at(text, *index).is_none()
+    };
+    (first + 1..last).filter(is_word).count() > 1
 }
 
 /// What is written like the account number of a country from `first` on: its last token, and the
@@ -116,6 +129,8 @@ mod tests {
             "gb29-nwbk-6016-1331-9268-19",
             "GB29, NWBK, 6016, 1331, 9268, 19",
             "G B 29 N W B K 6016 1331 9268 19",
+            "gb29\u{a0}nwbk\u{200b}6016 1331 9268 19",
+            "ＧＢ２９ＮＷＢＫ６０１６１３３１９２６８１９",
             "G B two nine N W B K six zero one six one three three one nine two six eight one nine",
         ] {
             let mut redactor = Redactor::new([]);
@@ -133,6 +148,12 @@ mod tests {
         assert_eq!(named, "My IBAN is [IBAN_1].");
         let right = redactor.redact("DE89370400440532013000, NO9386011117947");
         assert_eq!(right, "[IBAN_2], [IBAN_3]");
+        let prose = "My account? It is 12 345 and so on and so on, and so on.";
+        assert!(
+            redactor
+                .redact(prose)
+                .ends_with(" and so on and so on, and so on.")
+        );
         let words = "is 12 people, at 20 past, no 15";
         assert_eq!(redactor.redact(words), words);
     }

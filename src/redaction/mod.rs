@@ -131,6 +131,12 @@ impl Redactor {
         self.placeholders.restore(text)
     }
 
+    /// Whether a text holds a placeholder that this redactor never gave out: nothing that it redacted
+    /// does.
+    pub fn is_invented(&self, text: &str) -> bool {
+        self.placeholders.invented(text)
+    }
+
     /// What is personal data, the surest kinds first: a later detector does not see what is claimed.
     fn claims(&mut self, text: &Text<'_>) -> Claims {
         let topics = Topics::of(text, self.carried);

@@ -33,9 +33,9 @@ pub struct Run {
     pub joints: Vec<Joint>,
 }
 
-/// Marks between two groups, and bytes of space between two tokens.
+/// Marks between two groups, and characters between two tokens, which are spaces and what shows nothing.
 const MAX_MARKS: usize = 3;
-const MAX_SPACE: usize = 4;
+const MAX_SPACE: usize = 24;
 
 const UNITS: [&str; 10] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
@@ -208,7 +208,8 @@ fn joint_at(
     for marks in 0..=MAX_MARKS {
         let token = text.get(at)?;
         let before = text.get(at.checked_sub(1)?)?;
-        if token.start - before.end > MAX_SPACE || is_taken(at) {
+        let between = text.source[before.end..token.start].chars();
+        if between.take(MAX_SPACE + 1).count() > MAX_SPACE || is_taken(at) {
             return None;
         }
         match token.folded.as_str() {
@@ -255,6 +256,7 @@ mod tests {
 
     #[test]
     fn written_and_said_digits_are_the_same() {
+        let wide = format!("5{}6", " ".repeat(25));
         for (text, expected) in [
             ("4111-1111 (22), 33", &["4111 1111 22, 33"][..]),
             ("double five oh, triple 7 dash one", &["55 0, 777 1"]),
@@ -265,7 +267,8 @@ mod tests {
             ("it is 3. 14 people", &["3, 14"]),
             ("the 12th at 5pm, A4, 10:30", &["10", "30"]),
             ("5550100x12", &["5550100"]),
-            ("5     6", &["5", "6"]),
+            ("5     6", &["5 6"]),
+            (wide.as_str(), &["5", "6"]),
             ("double trouble, nothing", &[]),
         ] {
             assert_eq!(shown(text), expected, "{text}");

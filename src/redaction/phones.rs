@@ -72,7 +72,9 @@ fn is_phone(
     if count < MIN_DIGITS && !(is_named && count >= MIN_DIGITS_NAMED) {
         return false;
     }
-    if is_amount(text, run, groups.clone()) || topics.is_about(first, Topic::Thing, NEAR_THING) {
+    let is_amount =
+        is_amount(text, run, groups.clone()) && !is_dialled(run, groups.clone(), is_named);
+    if is_amount || topics.is_about(first, Topic::Thing, NEAR_THING) {
         return false;
     }
     is_named || !(is_list(run, groups.clone(), is_dictated) || is_technical(text, run, groups))
@@ -115,6 +117,14 @@ pub fn is_amount(text: &Text<'_>, run: &Run, groups: Range<usize>) -> bool {
     is_unit || is_thousands || is_money(last + 1) || first.checked_sub(1).is_some_and(is_money)
 }
 
+/// Whether groups of three digits with commas are no thousands: `0664,123,456`, and `664,123,456` where a
+/// telephone was just named.
+fn is_dialled(run: &Run, groups: Range<usize>, is_named: bool) -> bool {
+    let first = &run.groups[groups.start].digits;
+    let are_commas = run.joints[groups.start..groups.end - 1].contains(&Joint::Comma);
+    are_commas && (first.starts_with('0') || (is_named && first.len() == 3 && groups.len() > 2))
+}
+
 /// Years beside each other, counting, or a list of small numbers.
 fn is_list(run: &Run, groups: Range<usize>, is_dictated: bool) -> bool {
     let digits = run.digits(groups.clone());
@@ -122,7 +132,9 @@ fn is_list(run: &Run, groups: Range<usize>, is_dictated: bool) -> bool {
     let is_year = |digits: &str| digits.len() == 4 && matches!(&digits[..2], "18" | "19" | "20");
     let are_years = groups.len() < 4 && groups.iter().all(|it| is_year(&it.digits));
     let is_counting = groups.len() > 3 && "1234567891011121314".starts_with(&digits);
-    let is_small = is_dictated && groups.iter().all(|it| it.digits.len() == 2);
+    // No amount begins with a zero: `06, 12, 34, 56, 78`.
+    let is_small =
+        is_dictated && groups.iter().all(|it| it.digits.len() == 2) && !digits.starts_with('0');
     are_years || is_counting || is_small
 }
 
@@ -142,7 +154,8 @@ fn is_technical(text: &Text<'_>, run: &Run, groups: Range<usize>) -> bool {
     are_dotted
         && match groups.len() {
             2 => lengths != [3, 4],
-            4 => groups.iter().all(|it| is_octet(&it.digits)),
+            // Pairs are a telephone's: `22.33.44.55`.
+            4 => groups.iter().all(|it| is_octet(&it.digits)) && lengths != [2; 4],
             _ => false,
         }
 }
@@ -211,6 +224,13 @@ mod tests {
             "415.555.0100",
             "06 12 34 56 78",
             "+4930123456",
+            "22.33.44.55",
+            "06, 12, 34, 56, 78",
+            "0664,123,456",
+            "555     0100",
+            "５５５-０１００",
+            "555\u{200b}0100",
+            "٠٥٥ ١٢٣ ٤٥٦٧",
             "0161 496 0000 ext. 12",
             "5550100x12",
             "five five five, oh one, double oh",
@@ -224,6 +244,8 @@ mod tests {
         }
         let short = Redactor::new([]).redact("My phone number is 86 12 34.");
         assert_eq!(short, "My phone number is [PHONE_1].");
+        let commas = Redactor::new([]).redact("My number is 664,123,456.");
+        assert_eq!(commas, "My number is [PHONE_1].");
     }
 
     #[test]

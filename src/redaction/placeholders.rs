@@ -108,6 +108,14 @@ impl Placeholders {
         out
     }
 
+    /// Whether a text holds a placeholder that was never given out.
+    pub fn invented(&self, text: &str) -> bool {
+        text.match_indices('[').any(|(at, _)| {
+            let length = length_of(&text[at..]);
+            length.is_some_and(|length| !self.originals.contains_key(&text[at..at + length]))
+        })
+    }
+
     fn number(&mut self, kind: Kind, value: &str) -> &mut Number {
         let last = self.last.entry(kind).or_default();
         let key = (kind, value.to_owned());
@@ -157,6 +165,8 @@ mod tests {
         let other = placeholders.of(Kind::Phone, "5550199", "5550199");
         assert_eq!(other, "[PHONE_2]");
         assert_eq!(placeholders.of(Kind::Card, "4", "4"), "[CARD_1]");
+        assert!(placeholders.invented("[PHONE_1] [PHONE_3]"));
+        assert!(!placeholders.invented("[PHONE_1] [PHONE_1_2] [CARD_x] [["));
         let text = "a [PHONE_1_2], [PHONE_2], [PHONE_3] and [[CARD_1]]";
         assert_eq!(
             placeholders.restore(text),

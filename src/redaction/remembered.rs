@@ -23,11 +23,11 @@ impl Remembered {
     pub fn note(&mut self, kind: Kind, value: &str, writing: &str, first: &str, tokens: usize) {
         let is_kept =
             !matches!(kind, Kind::Name | Kind::Literal) && LENGTHS.contains(&writing.len());
-        if !is_kept || self.values.contains_key(writing) {
+        let writing = single_spaced(writing);
+        if !is_kept || self.values.contains_key(&writing) {
             return;
         }
-        self.values
-            .insert(writing.to_owned(), (kind, value.to_owned()));
+        self.values.insert(writing, (kind, value.to_owned()));
         self.lengths
             .entry(first.to_owned())
             .or_default()
@@ -53,12 +53,17 @@ impl Remembered {
             if writing.len() > *LENGTHS.end() || goes_on(text, last) {
                 return None;
             }
-            let (kind, value) = self.values.get(writing)?;
+            let (kind, value) = self.values.get(&single_spaced(writing))?;
             claims
                 .claim(*kind, first, last, value.clone())
                 .then_some(last)
         })
     }
+}
+
+/// A model that repeats a number changes the space in it.
+fn single_spaced(writing: &str) -> String {
+    writing.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a word or number goes on after a token.

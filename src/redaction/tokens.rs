@@ -1,4 +1,10 @@
 //! Text as words, digits and marks: what every detector looks at.
+//!
+//! Detectors see what a reader sees: characters that show nothing and accents belong to the token before
+//! them (`555\u{200b}0100` is one number), and digits and letters of other forms are the plain ones
+//! (`４１１１`, `٤١١١`).
+
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// A stretch of text of one sort. Space between tokens shows in their offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,14 +13,25 @@ pub struct Token {
     pub start: usize,
     pub end: usize,
     pub sort: Sort,
-    /// A word in lower case and without accents; digits and marks as they are.
+    /// A word in lower case and without accents, digits as those of ASCII, marks as they are.
     pub folded: String,
 }
+
+/// Zeros of the decimal digits that no normalization makes those of ASCII, nine more behind each
+/// ([Unicode](https://www.unicode.org/reports/tr44/#General_Category_Values), `Nd`).
+const ZEROS: [u32; 60] = [
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
+    0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50,
+    0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x104a0,
+    0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0,
+    0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16a60, 0x16ac0, 0x16b50,
+    0x1e140, 0x1e2f0, 0x1e4f0, 0x1e950,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     Word,
-    /// ASCII digits.
+    /// Decimal digits of any script.
     Digits,
     /// One character that is neither, and no space.
     Mark,
@@ -32,14 +49,23 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     pub fn of(source: &'a str) -> Self {
         let mut tokens: Vec<Token> = Vec::new();
-        for (start, character) in source.char_indices() {
-            if character.is_whitespace() {
+        for (start, written) in source.char_indices() {
+            if written.is_whitespace() {
                 continue;
             }
+            let end = start + written.len_utf8();
+            let before = tokens.last_mut().filter(|last| last.end == start);
+            if shows_nothing(written) || is_combining_mark(written) {
+                if let Some(last) = before {
+                    last.end = end;
+                    fold(written, &mut last.folded);
+                }
+                continue;
+            }
+            let character = plain(written);
             let sort = sort_of(character);
-            let end = start + character.len_utf8();
-            match tokens.last_mut() {
-                Some(last) if last.end == start && last.sort == sort && sort != Sort::Mark => {
+            match before {
+                Some(last) if last.sort == sort && sort != Sort::Mark => {
                     last.end = end;
                     fold(character, &mut last.folded);
                 }
@@ -132,32 +158,56 @@ fn sort_of(character: char) -> Sort {
     }
 }
 
-/// Adds a character in lower case, without its accent where Latin letters have one: engines write
-/// `Jose` for `José`.
-fn fold(character: char, folded: &mut String) {
-    for lower in character.to_lowercase() {
-        let plain = match lower {
-            'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
-            'ç' | 'ć' | 'č' => 'c',
-            'ď' | 'đ' | 'ð' => 'd',
-            'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => 'e',
-            'ğ' => 'g',
-            'ì'..='ï' | 'ī' | 'į' | 'ı' => 'i',
-            'ł' => 'l',
-            'ñ' | 'ń' | 'ň' => 'n',
-            'ò'..='ö' | 'ø' | 'ō' | 'ő' => 'o',
-            'ř' => 'r',
-            'ś' | 'š' | 'ş' | 'ș' => 's',
-            'ť' | 'ţ' | 'ț' => 't',
-            'ù'..='ü' | 'ū' | 'ů' | 'ű' => 'u',
-            'ý' | 'ÿ' => 'y',
-            'ź' | 'ž' | 'ż' => 'z',
-            // Combining accents of letters that are written in two characters.
-            '\u{300}'..='\u{36f}' => continue,
-            other => other,
-        };
-        folded.push(plain);
+/// The plain letter, digit or mark that a character is a form of, its accent left out: engines write
+/// `Jose` for `José`. What stands for several characters stays as it is.
+fn plain(character: char) -> char {
+    // A syllable of Hangul is no form of its first letter.
+    if character.is_ascii() || ('\u{ac00}'..='\u{d7a3}').contains(&character) {
+        return character;
     }
+    if let Some(digit) = digit(character) {
+        return digit;
+    }
+    let (mut base, mut is_one) = (None, true);
+    decompose_compatible(character, |part| {
+        if !is_combining_mark(part) {
+            is_one = base.is_none();
+            base = Some(part);
+        }
+    });
+    match base.filter(|part| is_one && !part.is_whitespace()) {
+        Some('đ' | 'ð') => 'd',
+        Some('Đ' | 'Ð') => 'D',
+        Some('ı') => 'i',
+        Some('ł') => 'l',
+        Some('Ł') => 'L',
+        Some('ø') => 'o',
+        Some('Ø') => 'O',
+        Some(part) => part,
+        None => character,
+    }
+}
+
+fn digit(character: char) -> Option<char> {
+    let code = u32::from(character);
+    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;
+    char::from_digit(code - zero, 10)
+}
+
+/// Adds a character in lower case. Accents are left out, since most letters have them within; other
+/// marks, such as vowels of Indian scripts, make another word.
+fn fold(character: char, folded: &mut String) {
+    let lower = character.to_lowercase();
+    folded.extend(lower.filter(|c| !shows_nothing(*c) && !('\u{300}'..='\u{36f}').contains(c)));
+}
+
+/// Whether nothing is seen of a character, nor does it make a space.
+fn shows_nothing(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -178,5 +228,31 @@ mod tests {
         assert!(text.is_glued(5) && text.is_glued(7) && !text.is_glued(6));
         assert!(text.is_capitalised(3) && !text.is_capitalised(8));
         assert!(text.begins_sentence(0) && text.begins_sentence(5) && !text.begins_sentence(1));
+    }
+
+    #[test]
+    fn other_forms_are_the_plain_ones_and_what_is_unseen_parts_nothing() {
+        for (source, expected) in [
+            ("５５５－０１００", &["555", "-", "0100"][..]),
+            ("٥٥٥ ०१०० 𝟓𝟓", &["555", "0100", "55"]),
+            ("5\u{200b}55\u{ad}01\u{1}00\u{200b}", &["5550100"]),
+            ("\u{200b}a\u{feff}@\u{200b}b", &["a", "@", "b"]),
+            (
+                "Mari\u{301}a MARI\u{301}A MARÍA",
+                &["maria", "maria", "maria"],
+            ),
+            ("शर्मा", &["शर्मा"]),
+            ("Łódź Ørsted ℡ … ½", &["lodz", "orsted", "℡", "…", "½"]),
+            ("김 한", &["김", "한"]),
+        ] {
+            let text = Text::of(source);
+            let shown: Vec<_> = text.tokens.iter().map(|it| it.folded.as_str()).collect();
+            assert_eq!(shown, expected, "{source}");
+        }
+        assert!(ZEROS.is_sorted());
+        assert_eq!(
+            (digit('٩'), digit('\u{66a}'), digit('a')),
+            (Some('9'), None, None)
+        );
     }
 }

@@ -2,8 +2,6 @@
 //! (<https://platform.openai.com/docs/api-reference/chat-streaming>), or one JSON document from servers
 //! that do not stream.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use eventsource_stream::{EventStreamError, Eventsource};
 use futures::{Stream, StreamExt};
@@ -13,12 +11,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::unavailable;
-use super::{ChatError, ErrorKind};
+use super::{ChatError, ErrorKind, Pace};
 
 /// Everything that is sent for one answer: some 300 bytes a token.
 const MAX_STREAM_BYTES: usize = 32 * 1024 * 1024;
-/// One event, which is held in memory as a whole.
-const MAX_LINE_BYTES: usize = 512 * 1024;
+/// One event, which is held in memory as a whole, however many lines it has.
+const MAX_EVENT_BYTES: usize = 512 * 1024;
 /// The text of an answer.
 const MAX_TEXT_BYTES: usize = 512 * 1024;
 /// The end of a stream.
@@ -57,7 +55,7 @@ struct Chunk {
     #[serde(default)]
     choices: Option<Vec<Choice>>,
     #[serde(default)]
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
     #[serde(default)]
     error: Option<Value>,
 }
@@ -81,16 +79,6 @@ struct Piece {
     refusal: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    cost: Option<f64>,
-}
-
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("transport")]
@@ -100,14 +88,14 @@ enum Broken {
 }
 
 /// Reads the answer of a request that was taken.
-pub(super) async fn read(response: Response, idle: Duration) -> Result<Answer, ChatError> {
+pub(super) async fn read(response: Response, pace: Pace) -> Result<Answer, ChatError> {
     let content_type = response.headers().get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let essence = content_type.unwrap_or_default().split(';').next();
     let mut partial = Partial::default();
     let read = match essence.unwrap_or_default().trim() {
-        "text/event-stream" => partial.read_events(response, idle).await,
-        "application/json" => partial.read_document(response, idle).await,
+        "text/event-stream" => partial.read_events(response, pace).await,
+        "application/json" => partial.read_document(response, pace).await,
         // A proxy or a sign-in page, in place of the server.
         _ => Err(ErrorKind::unavailable(
             "it answers with another content type",
@@ -129,29 +117,37 @@ pub(super) async fn read(response: Response, idle: Duration) -> Result<Answer, C
 impl Partial {
     /// Time is measured between events, not bytes: comments that keep a connection alive say nothing of
     /// the model.
-    async fn read_events(&mut self, response: Response, idle: Duration) -> Result<(), ErrorKind> {
+    ///
+    /// A server that has told why the answer ended owes nothing more: whatever comes then instead of the
+    /// end of the stream, the answer is whole and paid for.
+    async fn read_events(&mut self, response: Response, pace: Pace) -> Result<(), ErrorKind> {
         let mut events = std::pin::pin!(bounded(response).eventsource());
         loop {
-            let next = tokio::time::timeout(idle, events.next()).await;
-            match next.map_err(|_| ErrorKind::Stalled)? {
-                None => return Ok(()),
-                Some(Ok(event)) if event.data.trim() == DONE => return Ok(()),
-                Some(Ok(event)) => self.add(event.data.as_bytes())?,
-                Some(Err(EventStreamError::Transport(broken))) => return Err(broken.into()),
+            match pace.next(events.next()).await {
+                Err(_) if self.finish_reason.is_some() => return Ok(()),
+                Err(late) => return Err(late),
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(event))) if event.data.trim() == DONE => return Ok(()),
+                Ok(Some(Ok(event))) => self.add(event.data.as_bytes())?,
+                Ok(Some(Err(EventStreamError::Transport(Broken::Transport(_)))))
+                    if self.finish_reason.is_some() =>
+                {
+                    return Ok(());
+                }
+                Ok(Some(Err(EventStreamError::Transport(broken)))) => return Err(broken.into()),
                 // The end is judged by what had arrived.
-                Some(Err(_)) => {
+                Ok(Some(Err(_))) => {
                     return Err(ErrorKind::unavailable("its events cannot be read"));
                 }
             }
         }
     }
 
-    async fn read_document(&mut self, response: Response, idle: Duration) -> Result<(), ErrorKind> {
+    async fn read_document(&mut self, response: Response, pace: Pace) -> Result<(), ErrorKind> {
         let mut parts = std::pin::pin!(bounded(response));
         let mut body = Vec::new();
         loop {
-            let next = tokio::time::timeout(idle, parts.next()).await;
-            let Some(part) = next.map_err(|_| ErrorKind::Stalled)? else {
+            let Some(part) = pace.next(parts.next()).await? else {
                 break;
             };
             body.extend_from_slice(&part?);
@@ -207,11 +203,13 @@ impl Partial {
 }
 
 impl Usage {
-    /// The newest figures count: some servers send them with every chunk.
-    fn update(&mut self, told: &WireUsage) {
-        self.input_tokens = told.prompt_tokens.or(self.input_tokens);
-        self.output_tokens = told.completion_tokens.or(self.output_tokens);
-        self.cost_micros = told.cost.and_then(micros).or(self.cost_micros);
+    /// The newest figures count: some servers send them with every chunk. One in another shape is none,
+    /// and no reason to throw away the answer.
+    fn update(&mut self, told: &Value) {
+        self.input_tokens = count(&told["prompt_tokens"]).or(self.input_tokens);
+        self.output_tokens = count(&told["completion_tokens"]).or(self.output_tokens);
+        let cost = told["cost"].as_f64().and_then(micros);
+        self.cost_micros = cost.or(self.cost_micros);
     }
 }
 
@@ -226,24 +224,63 @@ impl From<Broken> for ErrorKind {
 
 /// The body, ended with an error where it is too large, without the mark that may open it.
 fn bounded(response: Response) -> impl Stream<Item = Result<Bytes, Broken>> {
-    let (mut total, mut line) = (0, 0);
+    let (mut total, mut event) = (0, EventSize::default());
     response.bytes_stream().map(move |part| {
         let mut part = part?;
         if total == 0 && part.starts_with(BYTE_ORDER_MARK) {
             part = part.slice(BYTE_ORDER_MARK.len()..);
         }
         total += part.len();
-        line = match memchr::memrchr(b'\n', &part) {
-            Some(at) => part.len() - at,
-            None => line + part.len(),
-        };
-        for (size, max_bytes) in [(total, MAX_STREAM_BYTES), (line, MAX_LINE_BYTES)] {
+        let largest = event.largest_in(&part);
+        for (size, max_bytes) in [(total, MAX_STREAM_BYTES), (largest, MAX_EVENT_BYTES)] {
             if size > max_bytes {
                 return Err(Broken::TooLarge { max_bytes });
             }
         }
         Ok(part)
     })
+}
+
+/// Bytes since the last empty line, which ends an event.
+#[derive(Default)]
+struct EventSize {
+    bytes: usize,
+    /// Whether the line so far is empty; a carriage return is no content.
+    has_line: bool,
+}
+
+impl EventSize {
+    /// The most that an event has had by the end of any line of this part.
+    fn largest_in(&mut self, part: &[u8]) -> usize {
+        let mut largest = 0;
+        let mut rest = part;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end + 1);
+            self.bytes += line.len();
+            largest = largest.max(self.bytes);
+            if !self.has_line && matches!(line, b"\n" | b"\r\n") {
+                self.bytes = 0;
+            }
+            self.has_line = false;
+            rest = after;
+        }
+        self.bytes += rest.len();
+        self.has_line |= !matches!(rest, b"" | b"\r");
+        largest.max(self.bytes)
+    }
+}
+
+/// A number of tokens, also from servers that write all numbers as fractions.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the figure is checked to be whole, and from 0 to far below the largest integer"
+)]
+fn count(told: &Value) -> Option<u64> {
+    const MOST: f64 = 1e15;
+    let whole = |figure: &f64| (0.0..MOST).contains(figure) && figure.fract() == 0.0;
+    let fraction = || told.as_f64().filter(whole).map(|figure| figure as u64);
+    told.as_u64().or_else(fraction)
 }
 
 #[expect(

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::Usage;
@@ -38,7 +39,8 @@ pub struct ChatError {
     pub text: String,
 }
 
-/// Nothing in here is of the prompt or the answer.
+/// Never the key. What a server writes about a request that it refused may repeat what was asked: it
+/// belongs into the dead letter, not into a log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     /// The server does not take this form of request; the next is put in another.
@@ -92,7 +94,11 @@ impl ErrorKind {
 }
 
 /// What a status other than success means.
-pub(super) async fn refusal(status: StatusCode, response: Response) -> ErrorKind {
+pub(super) async fn refusal(
+    status: StatusCode,
+    response: Response,
+    key: Option<&SecretString>,
+) -> ErrorKind {
     let retry_after = retry_after(response.headers());
     if status == StatusCode::TOO_MANY_REQUESTS {
         return ErrorKind::RateLimited { retry_after };
@@ -105,7 +111,7 @@ pub(super) async fn refusal(status: StatusCode, response: Response) -> ErrorKind
             retry_after,
         };
     }
-    let message = complaint(response).await;
+    let message = complaint(response, key).await;
     let lower = message.to_ascii_lowercase();
     if OF_LENGTH.iter().any(|words| lower.contains(words)) {
         return ErrorKind::TooLong { message };
@@ -141,7 +147,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What a server says is wrong: OpenAI's `error.message`, FastAPI's `detail`, else the body.
-async fn complaint(mut response: Response) -> String {
+async fn complaint(mut response: Response, key: Option<&SecretString>) -> String {
     let mut body = Vec::new();
     while let Ok(Some(part)) = response.chunk().await {
         body.extend_from_slice(&part);
@@ -159,7 +165,14 @@ async fn complaint(mut response: Response) -> String {
     .find_map(|message| message.as_str());
     let told = told.map_or_else(|| String::from_utf8_lossy(&body), Into::into);
     let words: Vec<_> = told.split_whitespace().collect();
-    words.join(" ").chars().take(MAX_MESSAGE_CHARS).collect()
+    let mut told = words.join(" ");
+    if let Some(key) = key
+        .map(ExposeSecret::expose_secret)
+        .filter(|key| !key.is_empty())
+    {
+        told = told.replace(key, "[key]");
+    }
+    told.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 #[cfg(test)]

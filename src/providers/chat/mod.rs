@@ -20,12 +20,14 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use body::RequestBody;
 use dialect::Dialect;
@@ -69,6 +71,26 @@ pub struct Prompt<'a> {
     pub schema: &'a Value,
 }
 
+/// How long one request may still take.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    idle: Duration,
+    deadline: Instant,
+}
+
+impl Pace {
+    /// What comes next, if it comes in time.
+    async fn next<F: Future>(self, next: F) -> Result<F::Output, ErrorKind> {
+        let until = self.deadline.min(Instant::now() + self.idle);
+        let late = if until == self.deadline {
+            ErrorKind::TooSlow
+        } else {
+            ErrorKind::Stalled
+        };
+        timeout_at(until, next).await.map_err(|_| late)
+    }
+}
+
 /// How this process speaks to the server.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spoken {
@@ -107,34 +129,30 @@ impl Chat {
     /// Makes one request. [`ErrorKind::Adapted`] says that the next one will be put in another way.
     pub async fn ask(&self, prompt: Prompt<'_>) -> Result<Answer, ChatError> {
         let dialect = self.spoken().next;
-        let limit = self.limits.time_limit;
-        let answered = tokio::time::timeout(limit, self.send(prompt, dialect)).await;
-        answered.unwrap_or_else(|_| Err(ErrorKind::TooSlow.into()))
-    }
-
-    async fn send(&self, prompt: Prompt<'_>, dialect: Dialect) -> Result<Answer, ChatError> {
+        let pace = Pace {
+            idle: self.limits.idle,
+            deadline: Instant::now() + self.limits.time_limit,
+        };
         let body = RequestBody::of(prompt, &self.model, self.limits.max_output_tokens, dialect);
         let mut request = self.http.post(&self.url).json(&body);
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose_secret());
         }
-        let sent = tokio::time::timeout(self.limits.idle, request.send()).await;
-        let response = match sent {
-            Ok(response) => response.map_err(|error| unavailable(&error.without_url()))?,
-            Err(_) => return Err(ErrorKind::Stalled.into()),
-        };
+        let response = pace.next(request.send()).await?;
+        let response = response.map_err(|error| unavailable(&error.without_url()))?;
         let status = response.status();
         if status.is_success() {
             self.settle(dialect, dialect);
-            return answer::read(response, self.limits.idle).await;
+            return answer::read(response, pace).await;
         }
-        Err(self.refused(status, response, dialect).await)
+        let refused = pace.next(self.refused(status, response, dialect)).await;
+        Err(refused.unwrap_or_else(ChatError::from))
     }
 
     /// What a status other than success means; for a complaint about the form of the request, how it is
     /// put next.
     async fn refused(&self, status: StatusCode, response: Response, dialect: Dialect) -> ChatError {
-        let kind = refusal(status, response).await;
+        let kind = refusal(status, response, self.api_key.as_ref()).await;
         if let ErrorKind::Rejected { message, .. } = &kind {
             if dialect::is_about_form(status)
                 && let Some(next) = dialect.without(message)

@@ -71,16 +71,30 @@ fn said(pieces: &[&str], finish_reason: &str) -> String {
     body
 }
 
+const LIMITS: Limits = Limits {
+    max_output_tokens: 64,
+    idle: Duration::from_millis(500),
+    time_limit: Duration::from_secs(5),
+};
+
 fn chat(base_url: &str, key: Option<&str>) -> Chat {
+    chat_within(LIMITS, base_url, key)
+}
+
+fn chat_within(limits: Limits, base_url: &str, key: Option<&str>) -> Chat {
     // Fails where another test of this process installed it first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let limits = Limits {
-        max_output_tokens: 64,
-        idle: Duration::from_millis(500),
-        time_limit: Duration::from_secs(5),
-    };
-    let http = Client::builder().build().unwrap();
+    let http = crate::providers::http_client().unwrap();
     Chat::new(http, base_url, key.map(Into::into), "small", limits)
+}
+
+/// Goes on with `pieces`, one every 50 ms; an error cuts the connection.
+fn drip(pieces: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Reply {
+    let ticks = tokio::time::interval(Duration::from_millis(50));
+    let ticks = tokio_stream::wrappers::IntervalStream::new(ticks);
+    let pieces = futures::StreamExt::zip(ticks, futures::stream::iter(pieces));
+    let pieces = futures::StreamExt::map(pieces, |(_, piece)| piece);
+    events(Body::from_stream(pieces))
 }
 
 async fn ask(chat: &Chat) -> Result<Answer, ChatError> {
@@ -339,6 +353,119 @@ async fn other_servers_write_it_in_other_ways() {
         events(format!("\u{feff}{body}"))
     };
     assert_eq!(asked(odd).await.unwrap().text, "{}");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_a_server_points_to() {
+    for status in [301, 302, 303, 307, 308] {
+        let (elsewhere, reached) = serve(|_| events(said(&["{}"], "stop"))).await;
+        let target = format!("{elsewhere}chat/completions");
+        let (url, _) = serve(move |_| {
+            let status = StatusCode::from_u16(status).unwrap();
+            (status, [("location", target.clone())]).into_response()
+        })
+        .await;
+        let error = ask(&chat(&url, Some("k3y"))).await.unwrap_err();
+        assert!(
+            matches!(error.kind, ErrorKind::Unavailable { .. }),
+            "{status}"
+        );
+        assert!(reached.bodies().is_empty(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_ends_with_what_it_used() {
+    let limits = Limits {
+        time_limit: Duration::from_millis(700),
+        ..LIMITS
+    };
+    let chunk = json!({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 7}});
+    let chunk = format!("data: {chunk}\n\n");
+    let (url, _) = serve(move |_| drip(std::iter::repeat(chunk.clone()).map(Ok))).await;
+    let error = ask(&chat_within(limits, &url, None)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooSlow);
+    assert_eq!(error.usage.input_tokens, Some(7));
+    assert!(error.text.starts_with('x'));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_whole_counts_whatever_comes_instead_of_the_end() {
+    let whole = said(&["{}"], "stop").replace("data: [DONE]\n\n", "");
+    let beats = std::iter::repeat(": beat\n\n".to_owned());
+    let (url, _) = serve(move |_| {
+        let pieces = std::iter::once(whole.clone()).chain(beats.clone());
+        drip(pieces.map(Ok))
+    })
+    .await;
+    let answer = ask(&chat(&url, None)).await.unwrap();
+    assert_eq!(
+        (answer.text.as_str(), answer.usage.output_tokens),
+        ("{}", Some(3))
+    );
+    let cut = || {
+        let whole = said(&["{}"], "stop").replace("data: [DONE]\n\n", "");
+        drip([Ok(whole), Err(std::io::Error::other("cut"))].into_iter())
+    };
+    assert_eq!(asked(cut).await.unwrap().text, "{}");
+}
+
+#[tokio::test]
+async fn odd_figures_are_no_reason_to_throw_an_answer_away() {
+    for (usage, input_tokens, cost_micros) in [
+        (
+            json!({"prompt_tokens": 12.0, "cost": 1e-6}),
+            Some(12),
+            Some(1),
+        ),
+        (json!({"prompt_tokens": -1, "cost": -1.0}), None, None),
+        (json!({"prompt_tokens": "12", "cost": "1"}), None, None),
+        (json!({"prompt_tokens": 1e300, "cost": 1e300}), None, None),
+        (json!({"prompt_tokens": 0.5}), None, None),
+        (json!([]), None, None),
+        (json!(null), None, None),
+    ] {
+        let chunk = json!({"choices": [{"delta": {"content": "{}"}, "finish_reason": "stop"}],
+            "usage": usage});
+        let answer = asked(move || events(format!("data: {chunk}\n\n")))
+            .await
+            .unwrap();
+        assert_eq!(answer.usage.input_tokens, input_tokens, "{usage}");
+        assert_eq!(answer.usage.cost_micros, cost_micros, "{usage}");
+    }
+}
+
+#[tokio::test]
+async fn neither_bad_bytes_nor_an_event_of_many_lines_is_an_answer() {
+    let bad =
+        || events(b"data: {\"choices\": [{\"delta\": {\"content\": \"\xff\xfe\"}}]}\n\n".to_vec());
+    let error = asked(bad).await.unwrap_err();
+    assert!(
+        matches!(error.kind, ErrorKind::Unavailable { .. }),
+        "{:?}",
+        error.kind
+    );
+    for end in ["\n", "\r\n"] {
+        let line = format!("data: {}{end}", "x".repeat(1_000));
+        let many = move || events(line.repeat(2_000));
+        let max_bytes = 512 * 1024;
+        let error = asked(many).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TooLarge { max_bytes });
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_repeats_is_left_out() {
+    let told = || (StatusCode::CONFLICT, "Bearer sk-s3cret is not a key").into_response();
+    let (url, _) = serve(move |_| told()).await;
+    let error = ask(&chat(&url, Some("sk-s3cret"))).await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        ErrorKind::Rejected {
+            status: 409,
+            message: "Bearer [key] is not a key".to_owned(),
+        }
+    );
 }
 
 #[test]

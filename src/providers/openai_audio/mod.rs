@@ -153,7 +153,8 @@ async fn refusal(status: StatusCode, response: Response) -> TranscriptionError {
             retry_after: seconds.map(|s| Duration::from_secs(s).min(MAX_RETRY_AFTER)),
         };
     }
-    if status.is_server_error() || OF_THE_ACCOUNT.contains(&status) {
+    let is_passing = status.is_server_error() || status.is_redirection();
+    if is_passing || OF_THE_ACCOUNT.contains(&status) {
         return TranscriptionError::Unavailable {
             reason: format!("status {status}"),
         };

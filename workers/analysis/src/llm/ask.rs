@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aftercall::config::Prices;
-use aftercall::db::model_requests::{self, Analysis, Ended, Sent};
-use aftercall::db::{Db, Principal, Tx, WorkerRole, policies};
+use aftercall::db::model_requests::{self, Analysis, Earlier, Ended, Sent};
+use aftercall::db::{Db, Principal, Tx, WorkerRole, analyses, policies};
 use aftercall::providers::chat::{Chat, ChatError, ErrorKind, Prompt, Usage};
 use aftercall::worker::Failure;
 use serde_json::Value;
@@ -22,6 +22,9 @@ use super::prompts;
 const MAX_ADAPTATIONS: u32 = 8;
 /// Pause when the server is busy and does not say for how long.
 const BUSY_PAUSE: Duration = Duration::from_secs(30);
+/// The first pause at least, whatever a server says; each further one is twice as long at least.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_DOUBLINGS: u32 = 8;
 /// Of an answer, what is kept for whoever looks into a failure.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
 /// Of that, what goes into the dead letter, whose reason is a line.
@@ -63,16 +66,36 @@ impl Asking<'_> {
     /// The model's answer, checked.
     pub async fn ask<T: Checked>(&self, question: &Question<'_>) -> Result<T, Failure> {
         let hash = question.hash(self.chat.model());
-        if let Some(kept) = self.kept(&hash).await?
+        let (kept, earlier) = self.kept(&hash).await?;
+        if let Some(kept) = kept
             && let Ok(answer) = answer::read(&kept)
         {
             return Ok(answer);
         }
-        let first = match self.try_once(question, &hash, None).await? {
-            Ok(answer) => return Ok(answer),
-            Err(useless) => useless,
+        self.repaired(question, &hash, &earlier)
+            .await
+            .map_err(|failure| not_sooner(failure, earlier.pauses))
+    }
+
+    /// The answer, or the one to the complaint about it.
+    async fn repaired<T: Checked>(
+        &self,
+        question: &Question<'_>,
+        hash: &[u8],
+        earlier: &Earlier,
+    ) -> Result<T, Failure> {
+        // A delivery that was put off midway has paid for the first answer: what is left is the repair.
+        let why = if let Some(useless) = &earlier.useless {
+            let text = useless.answer.as_deref().unwrap_or_default();
+            let read = answer::read::<T>(text);
+            read.err().unwrap_or_else(|| Invalid::new(&useless.error))
+        } else {
+            match self.try_once(question, hash, None).await? {
+                Ok(answer) => return Ok(answer),
+                Err(useless) => useless.why,
+            }
         };
-        let useless = match self.try_once(question, &hash, Some(&first.why)).await? {
+        let useless = match self.try_once(question, hash, Some(&why)).await? {
             Ok(answer) => return Ok(answer),
             Err(useless) => useless,
         };
@@ -134,7 +157,7 @@ impl Asking<'_> {
                 Err(why) => (
                     answered.usage,
                     answered.text,
-                    Err(End::Useless("invalid", why)),
+                    Err(End::Useless(INVALID, why)),
                 ),
             },
             Err(ChatError { kind, usage, text }) => (usage, text, Err(End::of(&kind))),
@@ -157,15 +180,21 @@ impl Asking<'_> {
         self.db.begin(Principal::Worker(WorkerRole::Analysis)).await
     }
 
-    async fn kept(&self, hash: &[u8]) -> Result<Option<String>, sqlx::Error> {
+    /// The answer that is there already, and what else came of the question.
+    async fn kept(&self, hash: &[u8]) -> Result<(Option<String>, Earlier), sqlx::Error> {
+        let [useless, put_off] = [&USELESS[..], &PUT_OFF].map(|kinds| {
+            let kinds = kinds.iter().map(|kind| (*kind).to_owned());
+            kinds.collect::<Vec<String>>()
+        });
         let mut tx = self.transaction().await?;
         let kept = model_requests::answer(&mut tx, self.of, hash).await?;
+        let earlier = model_requests::earlier(&mut tx, self.of, hash, &useless, &put_off).await?;
         tx.commit().await?;
-        Ok(kept)
+        Ok((kept, earlier))
     }
 
-    /// Puts a request on record; `None` when it may not be sent any more: consent was withdrawn
-    /// meanwhile, or the session erased.
+    /// Puts a request on record; `None` when it is not to be sent any more: consent was withdrawn
+    /// meanwhile, the session erased, or the analysis written by another attempt.
     async fn begin(
         &self,
         question: &Question<'_>,
@@ -180,7 +209,10 @@ impl Asking<'_> {
         };
         let mut tx = self.transaction().await?;
         let rules = policies::rules(&mut tx, self.of.session_id).await?;
-        if rules.is_none_or(|rules| rules.may_analyze(self.engine).is_err()) {
+        let may = rules.is_some_and(|rules| rules.may_analyze(self.engine).is_ok());
+        let generations = analyses::generations(&mut tx, self.of.session_id).await?;
+        let mut wanted = generations.iter().filter(|it| it.state != "done");
+        if !may || !wanted.any(|it| it.generation == self.of.generation) {
             return Ok(None);
         }
         model_requests::begin(&mut tx, self.of, sent).await?;
@@ -244,6 +276,15 @@ enum Settled<T> {
     Adapted,
 }
 
+/// The names of ends that are a useless answer, and of those that put the question off.
+const USELESS: [&str; 3] = [INVALID, TRUNCATED, TOO_LARGE];
+const PUT_OFF: [&str; 2] = [UNAVAILABLE, RATE_LIMITED];
+const INVALID: &str = "invalid";
+const TRUNCATED: &str = "truncated";
+const TOO_LARGE: &str = "too_large";
+const UNAVAILABLE: &str = "unavailable";
+const RATE_LIMITED: &str = "rate_limited";
+
 /// What the end of a request means.
 enum End {
     Adapted,
@@ -267,11 +308,11 @@ impl End {
         };
         match kind {
             ErrorKind::Adapted => Self::Adapted,
-            ErrorKind::Truncated => useless("truncated"),
-            ErrorKind::TooLarge { .. } => useless("too_large"),
-            ErrorKind::Unavailable { retry_after, .. } => later("unavailable", *retry_after),
+            ErrorKind::Truncated => useless(TRUNCATED),
+            ErrorKind::TooLarge { .. } => useless(TOO_LARGE),
+            ErrorKind::Unavailable { retry_after, .. } => later(UNAVAILABLE, *retry_after),
             ErrorKind::RateLimited { retry_after } => {
-                later("rate_limited", Some(retry_after.unwrap_or(BUSY_PAUSE)))
+                later(RATE_LIMITED, Some(retry_after.unwrap_or(BUSY_PAUSE)))
             }
             ErrorKind::Stalled => later("stalled", None),
             ErrorKind::TooSlow => later("too_slow", None),
@@ -298,9 +339,47 @@ impl End {
     }
 }
 
+/// A server that says `Retry-After: 0` for ever is not asked for ever without a pause.
+fn not_sooner(failure: Failure, pauses: i64) -> Failure {
+    let doublings = u32::try_from(pauses).unwrap_or(u32::MAX).min(MAX_DOUBLINGS);
+    match failure {
+        Failure::NotYet(pause) => Failure::NotYet(pause.max(LEAST_PAUSE * (1 << doublings))),
+        failure => failure,
+    }
+}
+
 /// What Postgres takes of an answer: bounded, and without NUL.
 fn kept_text(text: &str) -> Option<String> {
     let end = text.floor_char_boundary(MAX_KEPT_BYTES);
     let text = text[..end].replace('\0', "\u{fffd}");
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_whatever_a_server_says() {
+        let pause = |asked: u64, pauses| match not_sooner(
+            Failure::NotYet(Duration::from_secs(asked)),
+            pauses,
+        ) {
+            Failure::NotYet(pause) => pause.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            [0, 1, 2, 8, 9, i64::MAX].map(|n| pause(0, n)),
+            [1, 2, 4, 256, 256, 256]
+        );
+        assert_eq!(pause(900, 3), 900);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_postgres_takes() {
+        assert_eq!(kept_text("a\0b").as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(kept_text(""), None);
+        let long = kept_text(&"ä".repeat(MAX_KEPT_BYTES)).expect("a text");
+        assert!(long.len() <= MAX_KEPT_BYTES);
+    }
 }

@@ -22,11 +22,11 @@ pub fn price(usage: Usage, prices: Option<&Prices>) -> Option<Price> {
     }
     let (prices, input, output) = (prices?, usage.input_tokens?, usage.output_tokens?);
     let of = |tokens: u64, micros: u64| u128::from(tokens) * u128::from(micros);
-    let exact =
-        of(input, prices.input_micros_per_million) + of(output, prices.output_micros_per_million);
+    let of_output = of(output, prices.output_micros_per_million);
+    let exact = of(input, prices.input_micros_per_million).checked_add(of_output)?;
     Some(Price {
         // Half a millionth counts as one.
-        amount_micros: i64::try_from((exact + MILLION / 2) / MILLION).ok()?,
+        amount_micros: i64::try_from(exact.checked_add(MILLION / 2)? / MILLION).ok()?,
         currency: prices.currency.clone(),
         version: prices.version.clone(),
     })
@@ -38,8 +38,9 @@ pub fn total(requests: &[ModelRequest]) -> Option<Cost> {
         return None;
     }
     let sum = |of: fn(&ModelRequest) -> Option<i64>| {
-        let known: Vec<i64> = requests.iter().filter_map(of).collect();
-        (!known.is_empty()).then(|| known.into_iter().sum::<i64>())
+        // What a server tells may be anything: a sum that is too large is none.
+        let sum = requests.iter().filter_map(of).map(Some);
+        sum.reduce(|sum, more| sum?.checked_add(more?)).flatten()
     };
     let currency = one_of(requests.iter().filter_map(|it| it.currency.as_deref()));
     let mut versions: Vec<_> = requests
@@ -115,6 +116,12 @@ mod tests {
             Some(1)
         );
         assert_eq!(price(usage(0, u64::MAX, None), Some(&prices())), None);
+        let dear = Prices {
+            input_micros_per_million: u64::MAX,
+            output_micros_per_million: u64::MAX,
+            ..prices()
+        };
+        assert_eq!(price(usage(u64::MAX, u64::MAX, None), Some(&dear)), None);
     }
 
     fn request(state: &str, amount: Option<i64>, currency: Option<&str>) -> ModelRequest {
@@ -154,5 +161,16 @@ mod tests {
         ];
         let cost = total(&mixed).expect("a cost");
         assert_eq!((cost.amount_micros, cost.currency), (None, None));
+        let mut huge = [
+            request("failed", Some(1), Some("USD")),
+            request("succeeded", Some(4), Some("USD")),
+        ];
+        huge[0].input_tokens = Some(i64::MAX);
+        huge[0].amount_micros = Some(i64::MAX);
+        let cost = total(&huge).expect("a cost");
+        assert_eq!(
+            (cost.input_tokens, cost.output_tokens, cost.amount_micros),
+            (None, Some(5), None)
+        );
     }
 }

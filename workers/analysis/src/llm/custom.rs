@@ -17,6 +17,7 @@ const NO_ANSWER: &str = "The model gave no answer for it.";
 const NO_QUOTE: &str = "The model gave a value without words of the conversation that show it.";
 const WRONG_VALUE: &str = "The model gave a value that does not fit the field.";
 const NOT_PLAIN: &str = "The model gave a value with a link or markup.";
+const INVENTED: &str = "The model gave a value that stands for nothing that was said.";
 const NOT_THIS_ENGINE: &str = "The local engine does not fill custom fields.";
 const NOBODY_SPOKE: &str = "Nothing was said.";
 const SCHEMA_UNREADABLE: &str = "The schema of the custom fields cannot be read.";
@@ -24,11 +25,14 @@ const SCHEMA_UNREADABLE: &str = "The schema of the custom fields cannot be read.
 /// Every field that is asked for, from the answers of the model.
 pub fn fill(
     evidence: &mut Evidence<'_>,
-    mut answers: BTreeMap<String, FieldAnswer>,
+    answers: BTreeMap<String, FieldAnswer>,
 ) -> BTreeMap<String, CustomField> {
     let Some(fields) = evidence.fields else {
         return BTreeMap::new();
     };
+    let answers = answers.into_iter();
+    let answers = answers.filter_map(|(name, answer)| Some((evidence.restored(&name)?, answer)));
+    let mut answers: BTreeMap<_, _> = answers.collect();
     let filled = fields.names().map(|name| {
         let field = match answers.remove(name) {
             None => null(CustomFieldState::Failed, NO_ANSWER),
@@ -48,7 +52,15 @@ fn judge(
     if answer.value.is_null() {
         return null(CustomFieldState::NotFound, NOT_SAID);
     }
-    let Some(value) = clean(evidence, answer.value) else {
+    let Some(value) = restored(evidence, answer.value) else {
+        return null(CustomFieldState::Failed, INVENTED);
+    };
+    // What the field itself lists is nobody else's words.
+    let value = if fields.lists(name, &value) {
+        value
+    } else if let Some(value) = clean(value) {
+        value
+    } else {
         return null(CustomFieldState::Failed, NOT_PLAIN);
     };
     if !fields.accepts(name, &value) {
@@ -66,18 +78,34 @@ fn judge(
     }
 }
 
-/// The value with its texts restored and plain; `None` if one may not pass on.
-fn clean(evidence: &Evidence<'_>, value: Value) -> Option<Value> {
+/// The value with its texts and names restored; `None` if the model invented a placeholder.
+fn restored(evidence: &Evidence<'_>, value: Value) -> Option<Value> {
+    mapped(value, &|text| evidence.restored(text), &|name| {
+        evidence.restored(name)
+    })
+}
+
+/// The value with its texts plain; `None` if one, or a name, may not pass on.
+fn clean(value: Value) -> Option<Value> {
+    let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    mapped(value, &|text| plain(text, MAX_VALUE_CHARS), &|name| {
+        is_plain(name).then(|| name.to_owned())
+    })
+}
+
+type Change<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The value with its texts and the names of its entries changed; `None` if one has no other form.
+fn mapped(value: Value, text: Change<'_>, name: Change<'_>) -> Option<Value> {
     Some(match value {
-        Value::String(text) => Value::String(plain(&evidence.restored(&text), MAX_VALUE_CHARS)?),
+        Value::String(it) => Value::String(text(&it)?),
         Value::Array(items) => {
-            let items = items.into_iter().map(|item| clean(evidence, item));
+            let items = items.into_iter().map(|item| mapped(item, text, name));
             Value::Array(items.collect::<Option<_>>()?)
         }
         Value::Object(entries) => {
-            let entries = entries
-                .into_iter()
-                .map(|(name, value)| Some((name, clean(evidence, value)?)));
+            let entries = entries.into_iter();
+            let entries = entries.map(|(key, it)| Some((name(&key)?, mapped(it, text, name)?)));
             Value::Object(entries.collect::<Option<Map<_, _>>>()?)
         }
         plain => plain,

@@ -1,20 +1,19 @@
 //! The model's answer held against the transcript: what stays has a quote that was said and text that
 //! is plain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aftercall::custom_fields::CustomFields;
 use aftercall::documents::analysis::{
     ActionItem, CustomField, Dropped, Outcome, Question, Quote, RiskFlag, Rubric, Statement, Topic,
 };
-use aftercall::documents::transcript::Turn;
 use aftercall::redaction::Redactor;
 
 use super::answer::{Action, Cite, Ending, Findings, Risk};
 use super::custom;
 use super::parts::Labels;
 use super::plain::{is_plain, plain};
-use super::quotes::locate;
+use super::quotes::Said;
 
 const MAX_STATEMENT_CHARS: usize = 500;
 const MAX_NAME_CHARS: usize = 80;
@@ -37,12 +36,14 @@ pub struct Found {
 
 /// Holds findings against the transcript, and counts what does not hold.
 pub struct Evidence<'a> {
-    pub turns: &'a [Turn],
+    pub said: Said<'a>,
     pub labels: &'a Labels,
     /// What redacted the transcript for the model.
     pub redactor: Option<Redactor>,
     pub fields: Option<&'a CustomFields>,
     pub dropped: Dropped,
+    /// Texts that passed, as the model had worded them: with placeholders.
+    pub worded: HashMap<String, String>,
 }
 
 impl Evidence<'_> {
@@ -89,7 +90,7 @@ impl Evidence<'_> {
         let speaker = item
             .assignee
             .and_then(|label| self.labels.speaker(&label).map(str::to_owned));
-        let due = item.due.map(|due| self.restored(&due));
+        let due = item.due.and_then(|due| self.restored(&due));
         Some(ActionItem {
             text,
             assignee: speaker,
@@ -126,8 +127,13 @@ impl Evidence<'_> {
     }
 
     fn passed(&mut self, text: &str, max_chars: usize) -> Option<String> {
-        let passed = plain(&self.restored(text), max_chars);
+        let passed = self.restored(text).and_then(|it| plain(&it, max_chars));
         self.dropped.findings += u32::from(passed.is_none());
+        if let (Some(passed), true) = (&passed, self.redactor.is_some()) {
+            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = line.chars().take(max_chars).collect();
+            self.worded.insert(passed.clone(), line);
+        }
         passed
     }
 
@@ -153,24 +159,28 @@ impl Evidence<'_> {
     /// The words that are cited, where they stand; counted where they do not, or may not pass on.
     pub fn quote(&mut self, cite: &Cite) -> Option<Quote> {
         let text = self.restored(&cite.text);
-        let quote = locate(self.turns, cite.turn, &text).filter(|quote| is_plain(&quote.text));
+        let quote = text.and_then(|text| self.said.locate(cite.turn, &text));
+        let quote = quote.filter(|quote| is_plain(&quote.text));
         self.dropped.quotes += u32::from(quote.is_none());
         quote
     }
 
-    /// With what placeholders stand for.
-    pub fn restored(&self, text: &str) -> String {
+    /// With what placeholders stand for; `None` where the model invented one.
+    pub fn restored(&self, text: &str) -> Option<String> {
         match &self.redactor {
-            Some(redactor) => redactor.restore(text),
-            None => text.to_owned(),
+            Some(redactor) if redactor.is_invented(text) => None,
+            Some(redactor) => Some(redactor.restore(text)),
+            None => Some(text.to_owned()),
         }
     }
 
-    /// As it may be sent to the model.
+    /// A text that passed as it may be sent to the model: in its own words, since a number that was
+    /// shortened with the text may not be found in it any more.
     pub fn redacted(&mut self, text: &str) -> String {
-        match &mut self.redactor {
-            Some(redactor) => redactor.redact(text),
-            None => text.to_owned(),
+        match (&mut self.redactor, self.worded.get(text)) {
+            (None, _) => text.to_owned(),
+            (Some(_), Some(worded)) => worded.clone(),
+            (Some(redactor), None) => redactor.redact_apart(text),
         }
     }
 }

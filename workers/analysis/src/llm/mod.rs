@@ -25,6 +25,8 @@ mod reduce;
 mod schema;
 mod unique;
 
+use std::collections::HashMap;
+
 use aftercall::config::{self, Prices, RedactPii};
 use aftercall::custom_fields::CustomFields;
 use aftercall::db::model_requests;
@@ -42,6 +44,7 @@ use answer::Findings;
 use ask::{Asking, Question};
 use evidence::{Evidence, Found};
 use parts::{Labels, estimate};
+use quotes::Said;
 
 /// Name of the engine in documents and settings.
 pub const NAME: &str = "llm";
@@ -167,12 +170,8 @@ impl Llm {
                 Some(Redactor::new(names.iter().map(String::as_str)))
             }
         };
-        let mut schema = schema::findings(fields);
-        let mut asked = question::asked_fields(fields);
-        if let Some(redactor) = &mut redactor {
-            question::redact_texts(&mut schema, redactor);
-            asked = redactor.redact(&asked);
-        }
+        let asked = question::asked_fields(fields, redactor.as_mut());
+        let (schema, asked) = (schema::findings(&asked), question::told(&asked));
         let taken = estimate(prompts::ANALYZE)
             + estimate(&asked)
             + estimate(prompts::REPAIR)
@@ -185,11 +184,12 @@ impl Llm {
             ));
         }
         let mut evidence = Evidence {
-            turns,
+            said: Said::of(turns),
             labels: &labels,
             redactor,
             fields,
             dropped: Dropped::default(),
+            worded: HashMap::new(),
         };
         let count = parts.len();
         let mut found = Vec::with_capacity(count);

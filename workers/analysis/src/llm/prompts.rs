@@ -18,7 +18,7 @@ pub static VERSION: LazyLock<String> = LazyLock::new(|| {
         hash.update(text);
         hash.update([0]);
     }
-    hash.update(schema::findings(None).to_string());
+    hash.update(schema::findings(&[]).to_string());
     hash.update(schema::reduction().to_string());
     format!("sha256:{}", hex(&hash.finalize()))
 });

@@ -13,26 +13,48 @@ use crate::local::text::Clock;
 /// Longer quotes are no evidence but a copy.
 const MAX_QUOTE_BYTES: usize = 600;
 
-/// The words of `text` as a literal span of a turn: of the turn that is named, else of the first that
-/// holds them.
-pub fn locate(turns: &[Turn], named: u32, text: &str) -> Option<Quote> {
-    let wanted = Folded::of(text.trim_matches(|c: char| c.is_whitespace() || "\"“”…".contains(c)));
-    if wanted.text.len() > MAX_QUOTE_BYTES || !wanted.text.contains(char::is_alphanumeric) {
-        return None;
+/// What was said, ready to be searched: a model may cite a thousand times what nobody said.
+pub struct Said<'a> {
+    turns: &'a [Turn],
+    /// The text of each turn as it is compared.
+    folded: Vec<String>,
+}
+
+impl<'a> Said<'a> {
+    pub fn of(turns: &'a [Turn]) -> Self {
+        let folded = turns.iter().map(|turn| Folded::of(&turn.text).text);
+        Self {
+            turns,
+            folded: folded.collect(),
+        }
     }
-    let first = turns.iter().filter(|turn| turn.index == named);
-    let others = turns.iter().filter(|turn| turn.index != named);
-    first.chain(others).find_map(|turn| {
-        let range = Folded::of(&turn.text).find(&wanted.text)?;
-        let text = turn.text.get(range.clone())?;
-        Some(Quote {
-            turn_index: turn.index,
-            recording_id: turn.recording_id,
-            speaker: turn.speaker.clone(),
-            start_ms: Clock::of(turn).at(range.start),
-            text: text.to_owned(),
+
+    /// The words of `text` as a literal span of a turn: of the turn that is named, else of the first that
+    /// holds them.
+    pub fn locate(&self, named: u32, text: &str) -> Option<Quote> {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || "\"“”…".contains(c));
+        let wanted = Folded::of(text).text;
+        if wanted.len() > MAX_QUOTE_BYTES || !wanted.contains(char::is_alphanumeric) {
+            return None;
+        }
+        let turns = || self.turns.iter().zip(&self.folded);
+        let first = turns().filter(|(turn, _)| turn.index == named);
+        let others = turns().filter(|(turn, _)| turn.index != named);
+        let holds = first
+            .chain(others)
+            .filter(|(_, said)| said.contains(&wanted));
+        holds.map(|(turn, _)| turn).find_map(|turn| {
+            let range = Folded::of(&turn.text).find(&wanted)?;
+            let text = turn.text.get(range.clone())?;
+            Some(Quote {
+                turn_index: turn.index,
+                recording_id: turn.recording_id,
+                speaker: turn.speaker.clone(),
+                start_ms: Clock::of(turn).at(range.start),
+                text: text.to_owned(),
+            })
         })
-    })
+    }
 }
 
 /// A text as it is compared, and where its characters stand in the original.
@@ -96,7 +118,8 @@ mod tests {
             ("a", 0, 1_000, "Hello, I’d like\n an appointment on Monday."),
             ("b", 1_000, 2_000, "Monday at three? Étienne said \"no\"."),
         ]);
-        locate(&call.turns, named, text).map(|quote| (quote.turn_index, quote.text))
+        let quote = Said::of(&call.turns).locate(named, text);
+        quote.map(|quote| (quote.turn_index, quote.text))
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //! no additional ones, and no bounds (<https://platform.openai.com/docs/guides/structured-outputs>).
 //! What they cannot say is checked when an answer is read.
 
-use aftercall::custom_fields::CustomFields;
 use serde_json::{Map, Value, json};
 
 use super::answer::RISK_KINDS;
+use super::question::AskedField;
 
 pub const FINDINGS: &str = "findings";
 pub const REDUCTION: &str = "reduction";
 
 /// Of [`Findings`](super::answer::Findings).
-pub fn findings(fields: Option<&CustomFields>) -> Value {
+pub fn findings(fields: &[AskedField]) -> Value {
     let mut properties = json!({
         "summary": list(object(json!({"text": text(), "quotes": quotes()}))),
         "topics": list(object(json!({"name": text(), "quotes": quotes()}))),
@@ -35,16 +35,16 @@ pub fn findings(fields: Option<&CustomFields>) -> Value {
             "quotes": quotes(),
         }))),
     });
-    if let Some(fields) = fields.filter(|fields| !fields.is_empty()) {
-        let field = |name: &str| {
+    if !fields.is_empty() {
+        let field = |field: &AskedField| {
             let asked = json!({
-                "value": nullable(fields.strict(name)),
+                "value": nullable(field.strict.clone()),
                 "confidence": number(),
                 "quote": nullable(quote()),
             });
-            (name.to_owned(), object(asked))
+            (field.name.clone(), object(asked))
         };
-        let asked: Map<_, _> = fields.names().map(field).collect();
+        let asked: Map<_, _> = fields.iter().map(field).collect();
         properties["custom_fields"] = object(Value::Object(asked));
     }
     object(properties)

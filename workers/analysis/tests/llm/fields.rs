@@ -27,6 +27,9 @@ fn schema() -> Value {
             "page": {"type": "string"},
             "doctor": {"type": "string"},
             "forgotten": {"type": "string"},
+            "grade": {"type": "string", "enum": ["A*", "B"]},
+            "change": {"type": "string"},
+            "person": {"type": "object", "properties": {"age": {"type": "integer"}}},
         },
     })
 }
@@ -44,6 +47,9 @@ fn filled(asked: &Asked) -> String {
         "next_visit": field(json!("Monday"), said("Monday")),
         "page": field(json!("see https://evil.com"), said("Monday")),
         "doctor": field(json!("Dr. Who"), said("Dr. Who was there")),
+        "grade": field(json!("A*"), said("three times")),
+        "change": field(json!("-5"), said("three times")),
+        "person": field(json!({"age": 5, "<b>\u{0}": "x"}), said("three times")),
         "stranger": field(json!("x"), json!(null)),
     });
     answer.to_string()
@@ -64,25 +70,30 @@ async fn each_field_is_found_not_found_or_failed() {
         .collect();
     let expected = [
         ("allergies", NotFound),
+        ("change", Found),
         ("doctor", Failed),
         ("forgotten", Failed),
+        ("grade", Found),
         ("insurer", Found),
         ("language", Failed),
         ("next_visit", Failed),
         ("page", Failed),
+        ("person", Failed),
         ("visits", Found),
     ];
     assert_eq!(states, expected);
     assert_eq!(fields["visits"].value, Some(json!(3)));
     assert_eq!(fields["visits"].quote.as_ref().unwrap().text, "three times");
     assert_eq!(fields["insurer"].confidence, Some(0.9));
+    assert_eq!(fields["grade"].value, Some(json!("A*")));
+    assert_eq!(fields["change"].value, Some(json!("-5")));
     for field in fields.values() {
         assert_eq!(field.reason.is_none(), field.state == Found);
         assert_eq!(field.value.is_some(), field.state == Found);
     }
     let asked = stub.asked().remove(0).body;
     let types = &asked["response_format"]["json_schema"]["schema"]["properties"]["custom_fields"];
-    assert_eq!(types["required"].as_array().unwrap().len(), 8);
+    assert_eq!(types["required"].as_array().unwrap().len(), 11);
     bench.stop().await.finish_of(HANDLER).await;
 }
 
@@ -93,7 +104,7 @@ async fn the_local_engine_skips_them_and_says_so() {
     bench.ask_for_fields(seeded, schema()).await;
     bench.analyze_in(seeded, &LINES).await;
     let fields = bench.document(seeded).await.unwrap().custom_fields;
-    assert_eq!(fields.len(), 8);
+    assert_eq!(fields.len(), 11);
     assert!(
         fields
             .values()

@@ -94,6 +94,36 @@ async fn parts_that_were_read_are_not_read_again_after_a_failure() {
 }
 
 #[tokio::test]
+async fn an_analysis_that_another_attempt_wrote_is_not_paid_for_any_more() {
+    let stub = Stub::start([Act::Held]).await;
+    let mut settings = settings(&stub.url());
+    settings.context_tokens = 7_500;
+    settings.idle = std::time::Duration::from_secs(30);
+    settings.time_limit = std::time::Duration::from_secs(30);
+    let bench = Bench::start(engine(settings, RedactPii::Off)).await;
+    let lines: Vec<String> = (0..300).map(line).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let seeded = seed::session(&bench.harness).await;
+    let requested = seed::transcript(&bench.harness, seeded, &lines).await;
+    seed::publish(&bench.harness, &requested).await;
+    eventually("the first part is sent", async || stub.bill().requests == 1).await;
+    sqlx::query("update analyses set state = 'done', engine = 'other', document = '{}'")
+        .execute(&mut bench.harness.admin().await)
+        .await
+        .unwrap();
+    stub.release();
+    bench.harness.idle_of(HANDLER).await;
+
+    assert_eq!(stub.bill().requests, 1);
+    let requests = bench.requests(seeded).await;
+    assert_eq!(requests.len(), 1);
+    // What it cost is on record, what was said is not.
+    assert_eq!(requests[0].state, "succeeded");
+    assert!(requests[0].input_tokens.is_some() && requests[0].answer.is_none());
+    bench.stop().await.finish_as_it_is().await;
+}
+
+#[tokio::test]
 async fn consent_that_is_withdrawn_midway_stops_the_next_part() {
     let stub = Stub::start([Act::Held]).await;
     let mut settings = settings(&stub.url());

@@ -30,6 +30,7 @@ impl Worker {
             ("ANALYSIS_PROVIDER", "llm"),
             ("LLM_BASE_URL", base_url),
             ("LLM_MODEL", "small"),
+            ("REDACT_PII", "llm"),
             ("LOG_LEVEL", "warn"),
         ]);
         let child = Command::new(env!("CARGO_BIN_EXE_analysis"))

@@ -157,6 +157,23 @@ fn cases() -> Vec<Case> {
             once(Status(503, Some("1"))),
             End::Done(2, 2),
         ),
+        case(
+            "429 with Retry-After in the past",
+            once(Status(429, Some("Sat, 01 Jan 2000 00:00:00 GMT"))),
+            End::Done(2, 2),
+        ),
+        case(
+            "put off before the repair",
+            [
+                Say("no".into()),
+                Status(429, Some("0")),
+                Say("never".into()),
+            ],
+            End::GivenUp(3, UNUSABLE),
+        ),
+        case("redirect", once(Redirect), End::Done(2, 2)),
+        case("bad bytes", once(BadBytes), End::Done(2, 2)),
+        case("cut after the end", [CutAfter(honest)], End::Done(1, 1)),
         case("wrong key", once(Status(401, None)), End::Done(2, 2)),
         case("cut in mid-stream", once(Cut), End::Done(2, 2)),
         case("error in mid-stream", once(ErrorMidway), End::Done(2, 2)),

@@ -48,6 +48,12 @@ pub enum Act {
     /// More text than any answer has.
     Huge,
     Status(u16, Option<&'static str>),
+    /// Points to another address.
+    Redirect,
+    /// Bytes that are no text.
+    BadBytes,
+    /// The whole answer, and then a connection that is cut instead of closed.
+    CutAfter(fn(&Asked) -> String),
     Complain(&'static str),
 }
 
@@ -139,6 +145,7 @@ impl Stub {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn answer(
     State((state, gate)): State<(Arc<Mutex<Script>>, Arc<Semaphore>)>,
     body: Bytes,
@@ -227,6 +234,28 @@ async fn answer(
                 Some(pause) => (status, [("retry-after", pause)]).into_response(),
                 None => status.into_response(),
             }
+        }
+        Act::Redirect => {
+            let target = "http://127.0.0.1:9/v1/chat/completions";
+            let status = StatusCode::TEMPORARY_REDIRECT;
+            (status, [("location", target)]).into_response()
+        }
+        Act::BadBytes => {
+            let mut body = said("{", None, None).into_bytes();
+            body.extend_from_slice(b"data: {\"choices\": \xff\xfe}\n\n");
+            events(body)
+        }
+        Act::CutAfter(make) => {
+            let text = make(&asked);
+            let usage = bill(&text);
+            let body = said(&text, Some("stop"), Some(usage)).replace("data: [DONE]\n\n", "");
+            let whole = futures::stream::iter([Ok(Bytes::from(body))]);
+            // After what was sent has left.
+            let cut = futures::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(std::io::Error::other("cut"))
+            });
+            events(Body::from_stream(whole.chain(cut)))
         }
         Act::Complain(message) => {
             let problem = json!({"error": {"message": message, "type": "invalid_request_error"}});
