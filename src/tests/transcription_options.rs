@@ -174,7 +174,7 @@ async fn a_retry_behind_a_correction_asks_for_the_same() {
 /// Corrects the first turn of the newest transcript.
 async fn correct(by: &SignedIn<'_>, session: Seeded, text: &str) {
     let path = format!("/sessions/{}/transcript", session.session_id);
-    let body = json!({ "turns": [{ "index": 0, "text": text }] });
+    let body = json!({ "generation": 1, "turns": [{ "index": 0, "text": text }] });
     let answer = Answer::of(by.request(Method::PATCH, &path).json(&body)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
