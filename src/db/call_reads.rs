@@ -13,6 +13,9 @@ use uuid::Uuid;
 use super::Tx;
 use crate::ids::{AccountId, CallId, ClientId, SessionId};
 
+/// No call counts before; Postgres knows no time long before it.
+pub const FIRST: Timestamp = Timestamp::UNIX_EPOCH;
+
 /// Where a call stands in a list: newest first, then by id and client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
@@ -136,7 +139,7 @@ pub async fn candidates(
         order by c.counted_at desc, c.id desc, c.client_id desc limit $9"#,
         everywhere,
         range.client_id.map(|id| id.0),
-        range.from.unwrap_or(Timestamp::UNIX_EPOCH).to_sqlx() as _,
+        range.from.unwrap_or(FIRST).to_sqlx() as _,
         until.counted_at.to_sqlx() as _,
         until.id.0,
         until.client_id.0,
@@ -150,10 +153,13 @@ pub async fn candidates(
     .await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == portion.of_all);
     let mut calls = Vec::with_capacity(rows.len());
-    let mut has_more = is_full;
+    let mut is_cut = false;
     let mut looked_at: HashMap<ClientId, i64> = HashMap::new();
     for row in rows {
         looked_at.insert(row.client_id, row.place);
+        if is_cut {
+            continue;
+        }
         calls.push(Candidate {
             account_id: row.account_id,
             position: Position {
@@ -167,15 +173,12 @@ pub async fn candidates(
         });
         // A client of which as many were looked at as asked may have more; the others were looked at as
         // far as this one, and further.
-        if row.place == portion.of_each {
-            has_more = true;
-            break;
-        }
+        is_cut = row.place == portion.of_each;
     }
     let looked_at = looked_at.into_values().sum::<i64>();
     Ok(Candidates {
         calls,
-        has_more,
+        has_more: is_full || is_cut,
         looked_at: usize::try_from(looked_at).unwrap_or(usize::MAX),
     })
 }

@@ -15,9 +15,18 @@ pub async fn of_session(tx: &mut Tx, session_id: SessionId) -> Result<Vec<String
     .fetch_all(&mut **tx)
     .await?;
     let names = rows.into_iter();
-    // `Doctor` is a name that somebody gives to a speaker, and a word that everybody says.
-    let names = names.filter(|row| !(row.of_speaker && is_anonymous(&row.name)));
+    let names = names.filter(|row| !row.of_speaker || says_who(&row.name));
     Ok(names.map(|row| row.name).collect())
+}
+
+/// Whether the name of a speaker has a word that is neither a role nor a number: `Doctor` and `Agent 2`
+/// are names that somebody gives to a speaker, and words that everybody says.
+fn says_who(name: &str) -> bool {
+    name.split(|c: char| !c.is_alphanumeric()).any(|word| {
+        let is_number = word.chars().all(char::is_numeric);
+        let is_letter = word.len() == 1;
+        !is_number && !is_letter && !word.eq_ignore_ascii_case("speaker") && !is_anonymous(word)
+    })
 }
 
 /// Whether the principal, who sees the session, reads it as it was said.
@@ -29,4 +38,26 @@ pub async fn reads_original(tx: &mut Tx, session_id: SessionId) -> Result<bool, 
     .fetch_optional(&mut **tx)
     .await?;
     Ok(reads.unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_and_numbers_are_nobody() {
+        for name in [
+            "Doctor",
+            "Agent 2",
+            "Speaker 1",
+            "Customer A",
+            "speaker_0",
+            "7",
+        ] {
+            assert!(!says_who(name), "{name}");
+        }
+        for name in ["Dr Jones", "Nurse Anna", "Maria", "\u{674e}", "Agent Smith"] {
+            assert!(says_who(name), "{name}");
+        }
+    }
 }

@@ -243,7 +243,11 @@ pub async fn forget_answers(
 }
 
 /// What all analyses of a session have cost: failed ones, and those that newer ones followed, too.
-pub async fn spending(tx: &mut Tx, session_id: SessionId) -> Result<Vec<Spending>, sqlx::Error> {
+pub async fn spending(
+    tx: &mut Tx,
+    account_id: AccountId,
+    session_id: SessionId,
+) -> Result<Vec<Spending>, sqlx::Error> {
     sqlx::query_as!(
         Spending,
         r#"select case when amount_micros is not null then currency end as currency,
@@ -251,7 +255,8 @@ pub async fn spending(tx: &mut Tx, session_id: SessionId) -> Result<Vec<Spending
             case when sum(input_tokens) <= 9223372036854775807 then sum(input_tokens)::bigint end as input_tokens,
             case when sum(output_tokens) <= 9223372036854775807 then sum(output_tokens)::bigint end as output_tokens,
             case when sum(amount_micros) <= 9223372036854775807 then sum(amount_micros)::bigint end as amount_micros
-        from model_requests where session_id = $1 group by 1 order by 1 nulls last"#,
+        from model_requests where account_id = $1 and session_id = $2 group by 1 order by 1 nulls last"#,
+        account_id.0,
         session_id.0,
     )
     .fetch_all(&mut **tx)

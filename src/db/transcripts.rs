@@ -146,11 +146,16 @@ pub async fn correct(
     )
     .execute(&mut **tx)
     .await?;
+    let names: Vec<_> = changes.speakers.iter().map(|it| it.to.clone()).collect();
     sqlx::query!(
-        "update sessions set transcript_generation = $3 where account_id = $1 and id = $2",
+        "update sessions set transcript_generation = $3,
+            speaker_names = speaker_names || array(
+                select name from unnest($4::text[]) name where name <> all (speaker_names))
+        where account_id = $1 and id = $2",
         session.account_id.0,
         session.session_id.0,
         generation,
+        &names,
     )
     .execute(&mut **tx)
     .await?;

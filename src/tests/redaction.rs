@@ -315,6 +315,15 @@ async fn names_of_speakers_are_names() {
             assert!(read.contains("I am the doctor."), "{read}");
         }
     }
+    // Retention takes the generation that gave the name before those that have it.
+    let mut admin = harness.admin().await;
+    sqlx::query("delete from transcripts where session_id = $1 and generation = 2")
+        .bind(id.0)
+        .execute(&mut admin)
+        .await
+        .expect("a generation less");
+    let read = agent.get(&path).await.text();
+    assert!(!read.contains("Smith") && !read.contains("Zed"), "{read}");
     let worker = Principal::Worker(WorkerRole::Analysis);
     let mut tx = harness.begin(Process::Analysis, worker).await;
     let names = declared_names::of_session(&mut tx, id).await;

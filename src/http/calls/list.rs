@@ -35,8 +35,6 @@ const FILTERED_OF_EACH: i64 = 100;
 /// each may have 256 KiB.
 const FILTERED_OF_ALL: i64 = 5_000;
 const SEARCHED_OF_ALL: i64 = 200;
-/// No call counts before; Postgres knows no time long before it.
-const FIRST: Timestamp = Timestamp::UNIX_EPOCH;
 const MAX_SEARCH_CHARS: usize = 200;
 
 /// Which calls. `page` and `per_page` in the place of `limit` and `cursor` give numbered pages, of the
@@ -110,7 +108,7 @@ pub async fn list(
         cursor: params.cursor,
     };
     let (limit, after) = (page.limit()?, page.position::<Position>()?);
-    if after.is_some_and(|after| after.counted_at < FIRST) {
+    if after.is_some_and(|after| after.counted_at < call_reads::FIRST) {
         return Err(ApiError::malformed_cursor());
     }
     let mut tx = state.db.begin(caller.principal()).await?;

@@ -105,7 +105,7 @@ async fn gather(tx: &mut Tx, session: Session, view: &mut View) -> Result<Export
         None => None,
     };
     let (customer, counselor) = session_people::of(tx, &session).await?;
-    let spending = model_requests::spending(tx, id).await?;
+    let spending = model_requests::spending(tx, session.account_id, id).await?;
     let parts = Parts {
         session: SessionDetail {
             session: session.into(),

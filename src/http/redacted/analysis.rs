@@ -78,7 +78,9 @@ fn redact_value(redactor: &mut Redactor, value: Value) -> Value {
         }
         Value::Object(parts) => {
             let parts = parts.into_iter();
-            let redacted = parts.map(|(name, part)| (name, redact_value(redactor, part)));
+            // A model chooses the names of an open object.
+            let redacted = parts
+                .map(|(name, part)| (redactor.redact_apart(&name), redact_value(redactor, part)));
             Value::Object(redacted.collect())
         }
         other => other,
@@ -106,6 +108,18 @@ mod tests {
                 "all": filled(json!({ *name: { *name: ["[NAME_1]", "[PHONE_1]", 4, true] } })),
             } });
             assert_eq!(redacted, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_a_model_chose_are_redacted() {
+        let mut redactor = Redactor::new(["Maria Lopez"]);
+        let filled = |value: Value| json!({ "custom_fields": { "called": { "value": value } } });
+        let document = filled(json!({ "+1 415 555 0100": 2, "Maria": { "Lopez": true } }));
+        let redacted = redact(&mut redactor, &[], document);
+        let text = redacted.to_string();
+        for said in ["415", "Maria", "Lopez"] {
+            assert!(!text.contains(said), "{text}");
         }
     }
 

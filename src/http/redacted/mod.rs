@@ -82,7 +82,11 @@ impl View {
         let generation = generation.and_then(|it| i32::try_from(it).ok());
         // The placeholders of the transcript, and its words, which quotes are cut from.
         if generation.is_none() || reading.generation != generation {
-            let read = transcripts::get(tx, reading.session_id, generation).await?;
+            let mut read = transcripts::get(tx, reading.session_id, generation).await?;
+            // That generation may be gone: another one tells as well what is to be redacted.
+            if read.is_none() && reading.generation.is_none() {
+                read = transcripts::get(tx, reading.session_id, None).await?;
+            }
             if let Some(read) = read {
                 reading.transcript(read);
             }
