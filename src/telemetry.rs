@@ -6,6 +6,7 @@
 //! Invariant: no secret, phone number or transcript text is ever given to a log or a metric.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub enum LogError {
 pub fn install_logs(process: &Process) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(&process.log_level)?)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match process.log_format {
         LogFormat::Pretty => builder.finish().try_init()?,

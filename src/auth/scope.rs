@@ -15,7 +15,7 @@ pub enum Scope {
     /// Read whatever the maker may read.
     #[serde(rename = "read")]
     Read,
-    /// Create, change, end and erase sessions, upload recordings, ask for transcripts and analyses.
+    /// Create, change and end sessions, upload recordings, ask for transcripts and analyses.
     #[serde(rename = "sessions:write")]
     WriteSessions,
     /// Create and change customers.

@@ -395,6 +395,18 @@ async fn a_call_is_read_in_full_and_lists_are_filtered() {
     );
     assert_eq!(listed("page=1&sentiment=positive").await["total"], json!(2));
     assert_eq!(listed("page=1&q=table").await["total"], json!(2));
+    for none in [
+        "page=1&sentiment=mixed",
+        "page=1&sentiment=mixed&success=true",
+        "page=3&per_page=2",
+    ] {
+        assert_eq!(listed(none).await["items"], json!([]), "{none}");
+    }
+    assert_eq!(days("page=1&sentiment=positive").await, ["03", "01"]);
+    assert_eq!(
+        days("page=1&success=false&sentiment=negative").await,
+        ["02"]
+    );
     for wrong in [
         "sentiment=happy",
         "start_date=x",

@@ -21,11 +21,13 @@ use crate::ids::ClientId;
 use crate::rollups::Sentiment;
 
 /// A page by cursor looks at no more calls than this for those that match.
-const LOOK_AT: usize = 5_000;
+const LOOK_AT: usize = 3_000;
 /// The same where their text is searched.
 const LOOK_INTO: usize = 2_000;
 /// Numbered pages reach this far, and so does their total.
 const NUMBERED: i64 = 10_000;
+/// Numbered pages whose total no rollup knows look at no more calls than this.
+const NUMBERED_LOOK_AT: usize = 5_000;
 /// What is read of a client at a time, at most. Where calls are filtered it begins with
 /// [`FILTERED_OF_EACH`] and grows with what was looked at in vain: few match, or many.
 const OF_EACH: i64 = 1_000;
@@ -37,7 +39,7 @@ const SEARCHED_OF_ALL: i64 = 200;
 const MAX_SEARCH_CHARS: usize = 200;
 
 /// Which calls. `page` and `per_page` in the place of `limit` and `cursor` give numbered pages, of the
-/// newest 10,000 calls.
+/// newest 10,000 calls; with `q`, or with `sentiment` and `success` together, of the newest 5,000.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
@@ -54,7 +56,7 @@ pub struct ListParams {
     pub success: Option<bool>,
     /// Text in the transcript, the caller's name or number, or the notes; in any case.
     ///
-    /// A page looks at the next 2,000 calls (5,000 without `q`): one may have few entries, or none,
+    /// A page looks at the next 2,000 calls (3,000 without `q`): one may have few entries, or none,
     /// while `next_cursor` leads on.
     pub q: Option<String>,
     /// Entries of a page, from 1 to 100.
@@ -230,6 +232,9 @@ async fn find(
         calls: Vec::new(),
         until: after,
     };
+    if want == 0 {
+        return Ok(found);
+    }
     let mut looked = 0;
     loop {
         let portion = filter.portion(want - found.calls.len(), looked);
@@ -290,15 +295,13 @@ async fn numbered(
     }
     let counted = filter.total(tx).await?;
     let bound = usize::try_from(NUMBERED).unwrap_or(usize::MAX);
-    let want = usize::try_from(until).unwrap_or(bound);
-    // What cannot be counted otherwise is counted by looking.
-    let want = if counted.is_some() { want } else { bound };
-    let look_at = if filter.text.is_some() {
-        LOOK_AT
+    let found = if let Some(counted) = counted {
+        let want = usize::try_from(until.min(counted)).unwrap_or(bound);
+        find(tx, filter, None, want, bound).await?
     } else {
-        bound
+        // What cannot be counted otherwise is counted by looking.
+        find(tx, filter, None, bound, NUMBERED_LOOK_AT).await?
     };
-    let found = find(tx, filter, None, want, look_at).await?;
     let total = counted.or_else(|| {
         let all = found.until.is_none();
         all.then(|| i64::try_from(found.calls.len()).unwrap_or(NUMBERED))

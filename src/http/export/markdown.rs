@@ -293,7 +293,7 @@ fn lineage(out: &mut String, export: &Export) {
             );
             line!(
                 out,
-                "- Corrected from generation {corrects} by {by}: {turns} turns, {speakers} speakers"
+                "- Corrected from generation {corrects} by {by}: turns {turns}, speakers {speakers}"
             );
         }
     }
