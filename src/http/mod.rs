@@ -72,61 +72,74 @@ pub use serve::serve;
 pub use state::{AppState, Config, start};
 
 use axum::Router;
+use utoipa::openapi::Paths;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What stands under `/api/v1`, and under `/api` for older callers.
-fn api() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(auth::register))
-        .routes(routes!(auth::login))
-        .routes(routes!(auth::test_token))
-        .routes(routes!(auth::me))
-        .routes(routes!(auth::refresh))
-        .routes(routes!(auth::logout))
-        .routes(routes!(oidc::start))
-        .routes(routes!(oidc::callback))
-        .routes(routes!(users::list, users::create))
-        .routes(routes!(users::get, users::update))
-        .routes(routes!(clinics::list, clinics::create))
-        .routes(routes!(clinics::get, clinics::update))
-        .routes(routes!(customers::list, customers::create))
-        .routes(routes!(
-            customers::get,
-            customers::update,
-            customers::delete
-        ))
-        .routes(routes!(api_keys::list, api_keys::create))
-        .routes(routes!(api_keys::revoke))
-        .routes(routes!(policies::get, policies::put))
-        .routes(routes!(audit_log::list))
-        .routes(routes!(erasures::get))
-        .routes(routes!(sessions::list, sessions::create))
-        .routes(routes!(sessions::get, sessions::update, sessions::delete))
-        .routes(routes!(sessions::start))
-        .routes(routes!(sessions::end))
-        .routes(routes!(retry::retry))
-        .routes(routes!(events::follow))
-        .routes(routes!(uploads::upload))
-        .routes(routes!(recordings::list))
-        .routes(routes!(recordings::audio))
-        .routes(routes!(transcript::get, corrections::correct))
-        .routes(routes!(transcript_findings::get))
-        .routes(routes!(export::export))
-        .routes(routes!(transcript_search::search))
-        .routes(routes!(analysis::transcribe))
-        .routes(routes!(analysis::analyze))
-        .routes(routes!(analysis::get))
-        .routes(routes!(clients::list, clients::create))
-        .routes(routes!(clients::get, clients::update, clients::delete))
-        .routes(routes!(calls::list, calls::create))
-        .routes(routes!(calls::create_many))
-        .routes(routes!(calls::get, calls::delete))
-        .routes(routes!(analytics::dashboard))
-        .routes(routes!(analytics::calls_per_day))
-        .routes(routes!(analytics::sentiment))
-        .routes(routes!(analytics::client_stats))
-        .routes(routes!(analytics::follow))
+/// Where the API stands, and where older callers find it.
+const PREFIXES: [&str; 2] = ["/api/v1", "/api"];
+
+/// What stands under a prefix.
+///
+/// The prefix is a part of each path: a nested router would take it off again for every request.
+fn api(prefix: &str) -> OpenApiRouter<AppState> {
+    let all = [
+        routes!(auth::register),
+        routes!(auth::login),
+        routes!(auth::test_token),
+        routes!(auth::me),
+        routes!(auth::refresh),
+        routes!(auth::logout),
+        routes!(oidc::start),
+        routes!(oidc::callback),
+        routes!(users::list, users::create),
+        routes!(users::get, users::update),
+        routes!(clinics::list, clinics::create),
+        routes!(clinics::get, clinics::update),
+        routes!(customers::list, customers::create),
+        routes!(customers::get, customers::update, customers::delete),
+        routes!(api_keys::list, api_keys::create),
+        routes!(api_keys::revoke),
+        routes!(policies::get, policies::put),
+        routes!(audit_log::list),
+        routes!(erasures::get),
+        routes!(sessions::list, sessions::create),
+        routes!(sessions::get, sessions::update, sessions::delete),
+        routes!(sessions::start),
+        routes!(sessions::end),
+        routes!(retry::retry),
+        routes!(events::follow),
+        routes!(uploads::upload),
+        routes!(recordings::list),
+        routes!(recordings::audio),
+        routes!(transcript::get, corrections::correct),
+        routes!(transcript_findings::get),
+        routes!(export::export),
+        routes!(transcript_search::search),
+        routes!(analysis::transcribe),
+        routes!(analysis::analyze),
+        routes!(analysis::get),
+        routes!(clients::list, clients::create),
+        routes!(clients::get, clients::update, clients::delete),
+        routes!(calls::list, calls::create),
+        routes!(calls::create_many),
+        routes!(calls::get, calls::delete),
+        routes!(analytics::dashboard),
+        routes!(analytics::calls_per_day),
+        routes!(analytics::sentiment),
+        routes!(analytics::client_stats),
+        routes!(analytics::follow),
+    ];
+    all.into_iter().fold(
+        OpenApiRouter::new(),
+        |router, (schemas, paths, handlers)| {
+            let mut prefixed = Paths::new();
+            for (path, item) in paths.paths {
+                prefixed.paths.insert(format!("{prefix}{path}"), item);
+            }
+            router.routes((schemas, prefixed, handlers))
+        },
+    )
 }
 
 /// What has no prefix.
@@ -141,12 +154,11 @@ fn system() -> OpenApiRouter<AppState> {
 
 /// Every route, with the layers around them.
 pub fn router(state: AppState) -> Router {
-    let (api, _) = api().split_for_parts();
-    let (system, _) = system().split_for_parts();
-    let routes = Router::new()
-        .nest("/api/v1", api.clone())
-        .nest("/api", api)
-        .merge(system)
+    let api = PREFIXES.map(|prefix| Router::from(api(prefix)));
+    let routes = api
+        .into_iter()
+        .fold(Router::new(), Router::merge)
+        .merge(Router::from(system()))
         .merge(docs::router())
         .fallback(system::not_found)
         .method_not_allowed_fallback(system::method_not_allowed);

@@ -60,7 +60,7 @@ pub fn document(config: &config::Http) -> OpenApi {
         ))
         .build();
     let routes = OpenApiRouter::with_openapi(base)
-        .nest("/api/v1", super::api())
+        .merge(super::api(super::PREFIXES[0]))
         .merge(super::system());
     let mut document = routes.into_openapi();
     for (path, item) in &mut document.paths.paths {

@@ -96,7 +96,7 @@ pub fn needed(method: &str, path: &str) -> Option<Scope> {
 
 /// A route as the table names it.
 pub fn without_prefix(path: &str) -> &str {
-    ["/api/v1", "/api"]
+    super::PREFIXES
         .iter()
         .find_map(|prefix| path.strip_prefix(prefix))
         .unwrap_or(path)

@@ -1,8 +1,9 @@
-//! Finds out whose request it is, refuses it beyond the limit of its address, and bounds its body in size
-//! and itself in time.
+//! Finds out whose request it is, refuses it beyond the limit of its address, bounds its body in size and
+//! itself in time, and answers for a handler that panics.
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
-use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _};
 use http_body::{Frame, SizeHint};
 use ipnet::IpNet;
 use tower::Service;
@@ -51,8 +52,7 @@ pub struct Admission {
 
 impl<S> Service<Request> for Admitted<S>
 where
-    S: Service<Request, Error = Infallible>,
-    S::Response: IntoResponse + 'static,
+    S: Service<Request, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -70,22 +70,18 @@ where
         let path = matched_path(&request).unwrap_or_default();
         if STREAMING.iter().any(|end| path.ends_with(end)) {
             DefaultBodyLimit::disable().apply(&mut request);
-            return self
-                .inner
-                .call(request)
-                .map_ok(S::Response::into_response)
-                .boxed();
+            return survive(self.inner.call(request)).boxed();
         }
         DefaultBodyLimit::max(MAX_JSON_BYTES).apply(&mut request);
         let arrived = Arc::new(AtomicBool::new(false));
         let request = request.map(|body| note_end(body, &arrived));
         let limit = self.admission.time_limit;
-        let answer = tokio::time::timeout(limit, self.inner.call(request));
+        let answer = tokio::time::timeout(limit, survive(self.inner.call(request)));
         Box::pin(async move {
-            Ok(match answer.await {
-                Ok(response) => response?.into_response(),
-                Err(_) => too_late(limit, &arrived).into_response(),
-            })
+            match answer.await {
+                Ok(response) => response,
+                Err(_) => Ok(too_late(limit, &arrived).into_response()),
+            }
         })
     }
 }
@@ -102,6 +98,19 @@ impl Admission {
         }
         self.limits.check_address(address)
     }
+}
+
+/// The answer, also when the handler panics: the panic hook has told where, and the message stays out of
+/// the answer. Handlers run only when this is polled.
+fn survive(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+) -> impl Future<Output = Result<Response, Infallible>> {
+    AssertUnwindSafe(answer).catch_unwind().map(|ended| {
+        ended.unwrap_or_else(|_| {
+            let error = anyhow::anyhow!("handler panicked");
+            Ok(ApiError::Internal(error).into_response())
+        })
+    })
 }
 
 /// Until the body is here, it is the caller who takes the time.

@@ -4,9 +4,9 @@
 //! problem document; the log never holds a query, a body or a credential.
 
 mod admitted;
+mod cross_origin;
 mod observed;
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +17,13 @@ use axum::http::header::{
     RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::response::{IntoResponse as _, Response};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::admitted::{Admission, Admitted};
+use self::cross_origin::CrossOrigin;
 use self::observed::{KnownSeries, Observed, REQUEST_ID};
 use super::limits::Limits;
-use super::problem::ApiError;
 use super::{AppState, security_headers};
 use crate::config;
 
@@ -46,6 +44,7 @@ fn wrap<S: Clone + Send + Sync + 'static>(
     limits: Arc<Limits>,
 ) -> Router<S> {
     let known = Arc::new(KnownSeries::default());
+    let rules = Arc::new(cors(&config.cors_origins));
     let is_https = config.public_url.starts_with("https://");
     let admission = Admission {
         trusted: config.trusted_proxies.as_slice().into(),
@@ -60,12 +59,14 @@ fn wrap<S: Clone + Send + Sync + 'static>(
             })
             .map_response(move |response| security_headers::add(response, is_https))
             // Answers preflights itself: they are not counted, and what is refused can still be read.
-            .layer(cors(&config.cors_origins))
+            .layer_fn(move |inner| CrossOrigin {
+                inner,
+                rules: Arc::clone(&rules),
+            })
             .layer_fn(move |inner| Admitted {
                 inner,
                 admission: admission.clone(),
-            })
-            .layer(CatchPanicLayer::custom(panicked)),
+            }),
     )
 }
 
@@ -99,11 +100,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             REQUEST_ID,
         ])
         .max_age(PREFLIGHT_AGE)
-}
-
-/// The panic hook has told where; the message stays out of the answer.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    ApiError::Internal(anyhow::anyhow!("handler panicked")).into_response()
 }
 
 /// The route of a request, as it was declared.

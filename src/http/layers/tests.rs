@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::response::Response;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
