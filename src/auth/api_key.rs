@@ -40,8 +40,8 @@ impl PresentedKey {
 
     /// The key that this text is; nothing where it cannot be one.
     pub fn parse(text: &str, environment: Environment) -> Option<Self> {
-        let start = format!("{PREFIX}{}_", word(environment));
-        let rest = text.strip_prefix(&start)?;
+        let rest = text.strip_prefix(PREFIX)?;
+        let rest = rest.strip_prefix(word(environment))?.strip_prefix('_')?;
         let (id, secret) = rest.split_once('_')?;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if id.len() != ID_CHARS

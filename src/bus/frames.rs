@@ -8,12 +8,13 @@
 //! Invariant: [`Receipt::stored`] is `Ok` only when the stream has stored the record. A frame that was
 //! not acknowledged is sent again with its `Nats-Msg-Id`. What waits is bounded in bytes.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,10 +40,7 @@ pub type FrameHeaders = (Vec<(&'static str, String)>, String);
 
 /// Takes records and publishes them in frames; clones share one queue.
 #[derive(Clone, Debug)]
-pub struct Frames {
-    sender: mpsc::UnboundedSender<Waiting>,
-    room: Arc<Semaphore>,
-}
+pub struct Frames(Arc<Queue>);
 
 /// Why a record was not stored.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,20 +56,117 @@ pub enum FrameError {
 
 /// What a record's frame comes to.
 #[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<Result<(), FrameError>>);
+pub struct Receipt(watch::Receiver<Option<Stored>>);
+
+type Stored = Result<(), FrameError>;
+
+/// Records are written where they are sent from: each is copied once, and none has memory of its own.
+#[derive(Debug)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    room: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The last one may still grow.
+    frames: VecDeque<Frame>,
+    /// What the frame before took; the next will be of that size.
+    expected_bytes: usize,
+    stopped: bool,
+}
 
 #[derive(Debug)]
-struct Waiting {
-    record: Vec<u8>,
-    answer: oneshot::Sender<Result<(), FrameError>>,
-    /// Given back with the answer.
-    room: OwnedSemaphorePermit,
+struct Frame {
+    payload: Vec<u8>,
+    records: usize,
+    /// All of its records wait for this.
+    stored: watch::Sender<Option<Stored>>,
 }
 
 impl Receipt {
     /// Waits until the record is stored.
-    pub async fn stored(self) -> Result<(), FrameError> {
-        self.0.await.unwrap_or(Err(FrameError::Stopped))
+    pub async fn stored(mut self) -> Result<(), FrameError> {
+        let answer = self.0.wait_for(Option::is_some).await;
+        let answer = answer.map_err(|_| FrameError::Stopped)?;
+        answer.clone().unwrap_or(Err(FrameError::Stopped))
+    }
+}
+
+impl Frame {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            payload: Vec::with_capacity(bytes),
+            records: 0,
+            stored: watch::Sender::new(None),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.records >= MAX_RECORDS || self.payload.len() >= MAX_BYTES
+    }
+
+    /// Adds a record as one line.
+    fn add(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            let start = self.payload.len();
+            self.payload.extend_from_slice(part);
+            for at in memchr::memchr2_iter(b'\n', b'\r', part) {
+                self.payload[start + at] = b' ';
+            }
+        }
+        self.payload.push(b'\n');
+        self.records += 1;
+    }
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            room: Semaphore::new(ROOM_BYTES),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a record to the frame that waits, or to a new one.
+    fn add(&self, parts: &[&[u8]], bytes: usize) -> Result<Receipt, FrameError> {
+        let mut waiting = self.lock();
+        if waiting.stopped {
+            return Err(FrameError::Stopped);
+        }
+        if waiting.frames.back().is_none_or(Frame::is_full) {
+            let bytes = bytes.max(waiting.expected_bytes);
+            waiting.frames.push_back(Frame::with_capacity(bytes));
+        }
+        let frame = waiting.frames.back_mut().expect("one that is not full");
+        frame.add(parts);
+        let receipt = Receipt(frame.stored.subscribe());
+        let is_first = frame.records == 1;
+        drop(waiting);
+        if is_first {
+            self.arrived.notify_one();
+        }
+        Ok(receipt)
+    }
+
+    fn take(&self) -> Option<Frame> {
+        let mut waiting = self.lock();
+        let frame = waiting.frames.pop_front()?;
+        waiting.expected_bytes = frame.payload.len();
+        Some(frame)
+    }
+
+    /// Whoever waits or comes now is told at once.
+    fn stop(&self) {
+        let mut waiting = self.lock();
+        waiting.stopped = true;
+        waiting.frames.clear();
     }
 }
 
@@ -91,43 +186,33 @@ impl Frames {
             "records in the frames that are stored"
         );
         describe_gauge!(WAITING, Unit::Bytes, "records that wait to be stored");
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let receiver = Arc::new(Mutex::new(receiver));
-        let frames = Self {
-            sender,
-            room: Arc::new(Semaphore::new(ROOM_BYTES)),
-        };
+        let queue = Arc::new(Queue::new());
         let publisher = Publisher {
             bus: bus.clone(),
             subject,
             headers,
-            receiver,
-            room: Arc::clone(&frames.room),
+            queue: Arc::clone(&queue),
         };
-        (frames, publisher.run(stop.clone()))
+        (Self(queue), publisher.run(stop.clone()))
     }
 
-    /// Queues a record: one line, without its line break. Waits shortly when there is no room.
-    pub async fn queue(&self, record: Vec<u8>) -> Result<Receipt, FrameError> {
-        let bytes = u32::try_from(record.len()).map_err(|_| FrameError::Full)?;
-        let free = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        let room = if let Ok(room) = free {
+    /// Queues a record, which is these parts in turn; line breaks in it become spaces. Waits shortly when
+    /// there is no room.
+    pub async fn queue(&self, parts: &[&[u8]]) -> Result<Receipt, FrameError> {
+        let queue = &*self.0;
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+        let permits = u32::try_from(bytes).map_err(|_| FrameError::Full)?;
+        let room = if let Ok(room) = queue.room.try_acquire_many(permits) {
             room
         } else {
-            let room = Arc::clone(&self.room).acquire_many_owned(bytes);
-            let room = tokio::time::timeout(ROOM_TIMEOUT, room).await;
+            let room = tokio::time::timeout(ROOM_TIMEOUT, queue.room.acquire_many(permits)).await;
             room.map_err(|_| FrameError::Full)?
                 .map_err(|_| FrameError::Stopped)?
         };
-        let (answer, receipt) = oneshot::channel();
-        let waiting = Waiting {
-            record,
-            answer,
-            room,
-        };
-        let sent = self.sender.send(waiting);
-        sent.map_err(|_| FrameError::Stopped)?;
-        Ok(Receipt(receipt))
+        let receipt = queue.add(parts, bytes)?;
+        // Given back with the answer.
+        room.forget();
+        Ok(receipt)
     }
 }
 
@@ -136,8 +221,7 @@ struct Publisher {
     bus: Bus,
     subject: &'static str,
     headers: fn() -> FrameHeaders,
-    receiver: Arc<Mutex<mpsc::UnboundedReceiver<Waiting>>>,
-    room: Arc<Semaphore>,
+    queue: Arc<Queue>,
 }
 
 impl Publisher {
@@ -147,8 +231,7 @@ impl Publisher {
             publishing.spawn(self.clone().publish_until(stop.clone()));
         }
         while publishing.join_next().await.is_some() {}
-        // Whoever comes now is told at once.
-        self.receiver.lock().await.close();
+        self.queue.stop();
     }
 
     async fn publish_until(self, stop: CancellationToken) {
@@ -158,55 +241,90 @@ impl Publisher {
     }
 
     /// Everything that waits, up to a frame; `None` once the stop has begun and nothing waits.
-    async fn next_frame(&self, stop: &CancellationToken) -> Option<Vec<Waiting>> {
-        let mut receiver = self.receiver.lock().await;
-        let first = tokio::select! {
-            biased;
-            first = receiver.recv() => first?,
-            () = stop.cancelled() => return None,
-        };
-        let mut bytes = first.record.len();
-        let mut frame = vec![first];
-        while frame.len() < MAX_RECORDS && bytes < MAX_BYTES {
-            let Ok(next) = receiver.try_recv() else { break };
-            bytes += next.record.len() + 1;
-            frame.push(next);
+    async fn next_frame(&self, stop: &CancellationToken) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.queue.take() {
+                return Some(frame);
+            }
+            tokio::select! {
+                biased;
+                () = self.queue.arrived.notified() => {}
+                () = stop.cancelled() => return self.queue.take(),
+            }
         }
-        Some(frame)
     }
 
-    async fn publish(&self, frame: Vec<Waiting>) {
-        let stored = self.store(&frame).await;
-        let stored = stored.map_err(|error| {
+    async fn publish(&self, frame: Frame) {
+        let Frame {
+            payload,
+            records,
+            stored: answer,
+        } = frame;
+        let bytes = payload.len();
+        let stored = self.store(payload.into()).await.map_err(|error| {
             let error = Arc::new(error);
-            tracing::warn!(%error, records = frame.len(), "frame was not confirmed");
+            tracing::warn!(%error, records, "frame was not confirmed");
             FrameError::Unconfirmed(error)
         });
         if stored.is_ok() {
             counter!(FRAMES).increment(1);
-            counter!(RECORDS).increment(frame.len() as u64);
+            counter!(RECORDS).increment(records as u64);
         }
-        for waiting in frame {
-            // Whoever has gone away needs no answer.
-            let _ = waiting.answer.send(stored.clone());
-            drop(waiting.room);
-        }
+        answer.send_replace(Some(stored));
+        self.queue.room.add_permits(bytes);
         #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
-        gauge!(WAITING).set((ROOM_BYTES - self.room.available_permits()) as f64);
+        gauge!(WAITING).set((ROOM_BYTES - self.queue.room.available_permits()) as f64);
     }
 
-    async fn store(&self, frame: &[Waiting]) -> Result<(), BusError> {
-        let bytes = frame.iter().map(|waiting| waiting.record.len() + 1).sum();
-        let mut payload = Vec::with_capacity(bytes);
-        for waiting in frame {
-            payload.extend_from_slice(&waiting.record);
-            payload.push(b'\n');
-        }
+    async fn store(&self, payload: Bytes) -> Result<(), BusError> {
         let (headers, id) = (self.headers)();
-        let payload = Bytes::from(payload);
         self.bus
             .publish(self.subject, headers, payload, &id)
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line() {
+        let mut frame = Frame::with_capacity(8);
+        frame.add(&[b"{", b"\"a\":\r\n1\n,\t\"b\":2", b"}"]);
+        frame.add(&[b"[]"]);
+        assert_eq!(frame.payload, b"{\"a\":  1 ,\t\"b\":2}\n[]\n");
+        assert_eq!(frame.records, 2);
+    }
+
+    #[test]
+    fn a_frame_is_closed_at_its_bounds() {
+        let queue = Queue::new();
+        let add = |record: &[u8]| queue.add(&[record], record.len()).unwrap();
+        for _ in 0..=MAX_RECORDS {
+            add(b"{}");
+        }
+        assert_eq!(queue.take().unwrap().records, MAX_RECORDS);
+        add(&vec![b'x'; MAX_BYTES]);
+        add(b"{}");
+        assert_eq!(queue.take().unwrap().records, 2);
+        assert_eq!(queue.take().unwrap().records, 1);
+        assert!(queue.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_at_the_stop_is_told() {
+        let queue = Queue::new();
+        let waits = queue.add(&[b"{}"], 2).unwrap();
+        let sent = queue.add(&[b"{}"], 2).unwrap();
+        let frame = queue.take().unwrap();
+        let late = queue.add(&[b"{}"], 2).unwrap();
+        frame.stored.send_replace(Some(Ok(())));
+        drop(frame);
+        queue.stop();
+        assert!(waits.stored().await.is_ok() && sent.stored().await.is_ok());
+        assert!(matches!(late.stored().await, Err(FrameError::Stopped)));
+        assert!(matches!(queue.add(&[b"{}"], 2), Err(FrameError::Stopped)));
     }
 }

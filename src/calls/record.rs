@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::Deref;
 
 use jiff::Timestamp;
-use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -97,6 +96,9 @@ impl Direction {
         }
     }
 }
+
+/// JSON does not tell how many there are, and growing copies those before.
+const LIKELY_TURNS: usize = 16;
 
 /// What was said: one text, or turns.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -192,8 +194,11 @@ impl<'de> Visitor<'de> for TranscriptVisitor {
         Ok(Some(Transcript::Text(Text(Cow::Owned(text.to_owned())))))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, turns: A) -> Result<Self::Value, A::Error> {
-        let turns = Vec::deserialize(SeqAccessDeserializer::new(turns))?;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut given: A) -> Result<Self::Value, A::Error> {
+        let mut turns = Vec::with_capacity(LIKELY_TURNS);
+        while let Some(turn) = given.next_element()? {
+            turns.push(turn);
+        }
         Ok(Some(Transcript::Turns(turns)))
     }
 

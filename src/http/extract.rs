@@ -48,6 +48,10 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
     }
 }
 
+/// The bytes of a body that is said to be JSON.
+#[derive(Clone, Debug)]
+pub struct JsonBytes(pub Bytes);
+
 /// A JSON body together with its bytes, which idempotency compares.
 #[derive(Clone, Debug)]
 pub struct Body<T> {
@@ -59,7 +63,7 @@ pub struct Body<T> {
 #[derive(Clone, Debug)]
 pub struct OptionalBody<T>(pub Body<T>);
 
-impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+impl FromRequest<AppState> for JsonBytes {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
@@ -70,6 +74,15 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
                 "send application/json".to_owned(),
             ));
         }
+        Ok(Self(bytes))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
         Ok(Self {
             value: parse(&bytes)?,
             bytes,

@@ -1,20 +1,19 @@
 //! `POST /calls`: one call that ended.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::caller::Caller;
-use super::super::extract::{IdempotencyKey, is_json};
+use super::super::extract::{IdempotencyKey, JsonBytes};
 use super::super::problem::{ApiError, FieldError, Problem};
 use crate::bus::{FrameError, Receipt};
 use crate::calls::{CallRecord, MAX_RECORD_BYTES, check};
-use crate::events::calls_ended::Arrival;
+use crate::events::calls_ended::{Arrival, LINE_END};
 use crate::ids::{AccountId, CallId};
 use crate::telemetry::TraceContext;
 
@@ -56,13 +55,8 @@ pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    headers: HeaderMap,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
-    if !is_json(&headers) {
-        let detail = "send application/json".to_owned();
-        return Err(ApiError::UnsupportedMediaType(detail));
-    }
     state.limits.check_calls(caller.principal())?;
     let record = read(&body)?;
     let account = state
@@ -140,8 +134,8 @@ pub(super) async fn queue(
         account_id: account,
         received_at: Timestamp::now(),
     };
-    let line = arrival.line(&trace.to_string(), body);
-    Ok(state.frames.queue(line).await?)
+    let start = arrival.line_start(trace);
+    Ok(state.frames.queue(&[&start, body, LINE_END]).await?)
 }
 
 impl From<FrameError> for ApiError {
