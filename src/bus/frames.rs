@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -60,19 +60,19 @@ pub struct Receipt(watch::Receiver<Option<Stored>>);
 
 type Stored = Result<(), FrameError>;
 
-/// Records are written where they are sent from: each is copied once, and none has memory of its own.
+/// Records are written where they are sent from: none has memory of its own.
 #[derive(Debug)]
 struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     /// The last one may still grow.
     frames: VecDeque<Frame>,
-    /// What the frame before took; the next will be of that size.
+    /// What the frame before took; the next will be of about that size.
     expected_bytes: usize,
     stopped: bool,
 }
@@ -81,6 +81,8 @@ struct Waiting {
 struct Frame {
     payload: Vec<u8>,
     records: usize,
+    /// What all of its records take, given back after the answer.
+    room: Option<OwnedSemaphorePermit>,
     /// All of its records wait for this.
     stored: watch::Sender<Option<Stored>>,
 }
@@ -99,6 +101,7 @@ impl Frame {
         Self {
             payload: Vec::with_capacity(bytes),
             records: 0,
+            room: None,
             stored: watch::Sender::new(None),
         }
     }
@@ -108,7 +111,7 @@ impl Frame {
     }
 
     /// Adds a record as one line.
-    fn add(&mut self, parts: &[&[u8]]) {
+    fn add(&mut self, parts: &[&[u8]], room: OwnedSemaphorePermit) {
         for part in parts {
             let start = self.payload.len();
             self.payload.extend_from_slice(part);
@@ -118,6 +121,10 @@ impl Frame {
         }
         self.payload.push(b'\n');
         self.records += 1;
+        match &mut self.room {
+            Some(taken) => taken.merge(room),
+            none => *none = Some(room),
+        }
     }
 }
 
@@ -126,7 +133,7 @@ impl Queue {
         Self {
             waiting: Mutex::default(),
             arrived: Notify::new(),
-            room: Semaphore::new(ROOM_BYTES),
+            room: Arc::new(Semaphore::new(ROOM_BYTES)),
         }
     }
 
@@ -135,17 +142,20 @@ impl Queue {
     }
 
     /// Adds a record to the frame that waits, or to a new one.
-    fn add(&self, parts: &[&[u8]], bytes: usize) -> Result<Receipt, FrameError> {
+    fn add(&self, parts: &[&[u8]], room: OwnedSemaphorePermit) -> Result<Receipt, FrameError> {
         let mut waiting = self.lock();
         if waiting.stopped {
             return Err(FrameError::Stopped);
         }
+        if let Some(full) = waiting.frames.back().filter(|frame| frame.is_full()) {
+            waiting.expected_bytes = full.payload.len();
+        }
         if waiting.frames.back().is_none_or(Frame::is_full) {
-            let bytes = bytes.max(waiting.expected_bytes);
+            let bytes = room.num_permits().max(waiting.expected_bytes);
             waiting.frames.push_back(Frame::with_capacity(bytes));
         }
         let frame = waiting.frames.back_mut().expect("one that is not full");
-        frame.add(parts);
+        frame.add(parts, room);
         let receipt = Receipt(frame.stored.subscribe());
         let is_first = frame.records == 1;
         drop(waiting);
@@ -159,6 +169,10 @@ impl Queue {
         let mut waiting = self.lock();
         let frame = waiting.frames.pop_front()?;
         waiting.expected_bytes = frame.payload.len();
+        if !waiting.frames.is_empty() {
+            // Two that arrived at once were told as one.
+            self.arrived.notify_one();
+        }
         Some(frame)
     }
 
@@ -167,6 +181,15 @@ impl Queue {
         let mut waiting = self.lock();
         waiting.stopped = true;
         waiting.frames.clear();
+    }
+}
+
+/// Stops a queue when nobody publishes from it any more, for whatever reason.
+struct StopAtEnd(Arc<Queue>);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -202,17 +225,16 @@ impl Frames {
         let queue = &*self.0;
         let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
         let permits = u32::try_from(bytes).map_err(|_| FrameError::Full)?;
-        let room = if let Ok(room) = queue.room.try_acquire_many(permits) {
+        let free = Arc::clone(&queue.room).try_acquire_many_owned(permits);
+        let room = if let Ok(room) = free {
             room
         } else {
-            let room = tokio::time::timeout(ROOM_TIMEOUT, queue.room.acquire_many(permits)).await;
+            let room = Arc::clone(&queue.room).acquire_many_owned(permits);
+            let room = tokio::time::timeout(ROOM_TIMEOUT, room).await;
             room.map_err(|_| FrameError::Full)?
                 .map_err(|_| FrameError::Stopped)?
         };
-        let receipt = queue.add(parts, bytes)?;
-        // Given back with the answer.
-        room.forget();
-        Ok(receipt)
+        queue.add(parts, room)
     }
 }
 
@@ -226,12 +248,12 @@ struct Publisher {
 
 impl Publisher {
     async fn run(self, stop: CancellationToken) {
+        let _stop = StopAtEnd(Arc::clone(&self.queue));
         let mut publishing = JoinSet::new();
         for _ in 0..IN_FLIGHT {
             publishing.spawn(self.clone().publish_until(stop.clone()));
         }
         while publishing.join_next().await.is_some() {}
-        self.queue.stop();
     }
 
     async fn publish_until(self, stop: CancellationToken) {
@@ -258,9 +280,9 @@ impl Publisher {
         let Frame {
             payload,
             records,
+            room,
             stored: answer,
         } = frame;
-        let bytes = payload.len();
         let stored = self.store(payload.into()).await.map_err(|error| {
             let error = Arc::new(error);
             tracing::warn!(%error, records, "frame was not confirmed");
@@ -271,7 +293,7 @@ impl Publisher {
             counter!(RECORDS).increment(records as u64);
         }
         answer.send_replace(Some(stored));
-        self.queue.room.add_permits(bytes);
+        drop(room);
         #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
         gauge!(WAITING).set((ROOM_BYTES - self.queue.room.available_permits()) as f64);
     }
@@ -289,11 +311,22 @@ impl Publisher {
 mod tests {
     use super::*;
 
+    impl Queue {
+        fn add_one(&self, record: &[u8]) -> Result<Receipt, FrameError> {
+            let bytes = u32::try_from(record.len() + 1).unwrap();
+            let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+            self.add(&[record], room.unwrap())
+        }
+    }
+
     #[test]
     fn a_record_is_one_line() {
-        let mut frame = Frame::with_capacity(8);
-        frame.add(&[b"{", b"\"a\":\r\n1\n,\t\"b\":2", b"}"]);
-        frame.add(&[b"[]"]);
+        let queue = Queue::new();
+        let room = || Arc::clone(&queue.room).try_acquire_owned().unwrap();
+        let parts: [&[u8]; 3] = [b"{", b"\"a\":\r\n1\n,\t\"b\":2", b"}"];
+        queue.add(&parts, room()).unwrap();
+        queue.add(&[b"[]"], room()).unwrap();
+        let frame = queue.take().unwrap();
         assert_eq!(frame.payload, b"{\"a\":  1 ,\t\"b\":2}\n[]\n");
         assert_eq!(frame.records, 2);
     }
@@ -301,30 +334,31 @@ mod tests {
     #[test]
     fn a_frame_is_closed_at_its_bounds() {
         let queue = Queue::new();
-        let add = |record: &[u8]| queue.add(&[record], record.len()).unwrap();
         for _ in 0..=MAX_RECORDS {
-            add(b"{}");
+            queue.add_one(b"{}").unwrap();
         }
         assert_eq!(queue.take().unwrap().records, MAX_RECORDS);
-        add(&vec![b'x'; MAX_BYTES]);
-        add(b"{}");
+        queue.add_one(&vec![b'x'; MAX_BYTES]).unwrap();
+        queue.add_one(b"{}").unwrap();
         assert_eq!(queue.take().unwrap().records, 2);
         assert_eq!(queue.take().unwrap().records, 1);
         assert!(queue.take().is_none());
+        assert_eq!(queue.room.available_permits(), ROOM_BYTES);
     }
 
     #[tokio::test]
     async fn whoever_waits_at_the_stop_is_told() {
-        let queue = Queue::new();
-        let waits = queue.add(&[b"{}"], 2).unwrap();
-        let sent = queue.add(&[b"{}"], 2).unwrap();
+        let queue = Arc::new(Queue::new());
+        let taken = queue.add_one(b"{}").unwrap();
         let frame = queue.take().unwrap();
-        let late = queue.add(&[b"{}"], 2).unwrap();
+        let waits = queue.add_one(b"{}").unwrap();
+        drop(StopAtEnd(Arc::clone(&queue)));
+        assert!(matches!(waits.stored().await, Err(FrameError::Stopped)));
+        assert!(matches!(queue.add_one(b"{}"), Err(FrameError::Stopped)));
+        // A frame that is on its way gets the answer of the stream.
         frame.stored.send_replace(Some(Ok(())));
         drop(frame);
-        queue.stop();
-        assert!(waits.stored().await.is_ok() && sent.stored().await.is_ok());
-        assert!(matches!(late.stored().await, Err(FrameError::Stopped)));
-        assert!(matches!(queue.add(&[b"{}"], 2), Err(FrameError::Stopped)));
+        assert!(taken.stored().await.is_ok());
+        assert_eq!(queue.room.available_permits(), ROOM_BYTES);
     }
 }

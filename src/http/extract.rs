@@ -131,7 +131,7 @@ async fn read(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
 }
 
 /// Whether a body is said to be JSON.
-pub fn is_json(headers: &HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap) -> bool {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());

@@ -83,7 +83,7 @@ const PREFIXES: [&str; 2] = ["/api/v1", "/api"];
 ///
 /// The prefix is a part of each path: a nested router would take it off again for every request.
 fn api(prefix: &str) -> OpenApiRouter<AppState> {
-    let all = [
+    let all = vec![
         routes!(auth::register),
         routes!(auth::login),
         routes!(auth::test_token),

@@ -253,16 +253,36 @@ impl ApiError {
         fields.collect::<Vec<_>>().join("; ")
     }
 
+    /// What is ours to mend, for the log.
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Internal(error) => Some(Cause::Failed(format!("{error:#}"))),
+            Self::Unavailable(error) => Some(Cause::IsDown(format!("{error:#}"))),
+            _ => None,
+        }
+    }
+
     /// Tells what is ours to mend.
     pub fn log(&self) {
+        if let Some(cause) = self.cause() {
+            cause.log();
+        }
+    }
+}
+
+/// Why an answer is an error that is ours to mend. It goes with the answer, and is logged where the
+/// request is known.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    Failed(String),
+    IsDown(String),
+}
+
+impl Cause {
+    pub fn log(&self) {
         match self {
-            Self::Internal(error) => {
-                tracing::error!(error = format!("{error:#}"), "request failed");
-            }
-            Self::Unavailable(error) => {
-                tracing::warn!(error = format!("{error:#}"), "dependency is down");
-            }
-            _ => {}
+            Self::Failed(error) => tracing::error!(error, "request failed"),
+            Self::IsDown(error) => tracing::warn!(error, "dependency is down"),
         }
     }
 }
@@ -323,7 +343,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.log();
+        let cause = self.cause();
         let status = self.status();
         let mut problem = Problem {
             status: status.as_u16(),
@@ -362,6 +382,9 @@ impl IntoResponse for ApiError {
                 name,
                 HeaderValue::try_from(value).expect("digits and words"),
             );
+        }
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
         }
         response
     }

@@ -185,6 +185,11 @@ async fn what_is_no_call_is_refused_and_stored_nowhere() {
             "client_not_found",
         ),
         (with("notes", json!("x".repeat(300_000))), 413, "too_large"),
+        (
+            with("notes", json!("x".repeat(2_000_000))),
+            413,
+            "too_large",
+        ),
     ] {
         let answer = agent.send(&record, &[]).await;
         answer.problem(status);

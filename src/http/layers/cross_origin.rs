@@ -1,6 +1,7 @@
 //! CORS, for whoever names an origin.
 //!
 //! Browsers do; agents, who send thousands of calls a second, do not, and to them only `Vary` matters.
+//! Without an origin `OPTIONS` is no preflight, but a method that no route has.
 
 use std::convert::Infallible;
 use std::mem;
@@ -16,10 +17,8 @@ use futures::future::{Either, MapOk};
 use tower::{Layer as _, Service};
 use tower_http::cors::{self, CorsLayer};
 
-/// What the rules depend on, as they write it themselves.
-const VARIES_BY: HeaderValue = HeaderValue::from_static(
-    "origin, access-control-request-method, access-control-request-headers",
-);
+/// What an answer depends on by these rules, which write it themselves where there is an origin.
+const VARIES_BY: HeaderValue = HeaderValue::from_static("origin");
 
 /// The layer that holds an origin against the rules.
 #[derive(Clone)]

@@ -14,8 +14,9 @@ use metrics::{
     Counter, Histogram, Label, Unit, counter, describe_counter, describe_histogram, histogram,
 };
 use tower::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Level, Span};
 
+use crate::http::problem::Cause;
 use crate::http::scopes::without_prefix;
 use crate::telemetry::TraceContext;
 
@@ -24,7 +25,7 @@ const DURATION: &str = "aftercall_http_request_duration_seconds";
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Routes that probes ask every few seconds, and agents thousands of times a second; their log lines are
-/// for debugging.
+/// for debugging, and a span is made only for what is to be told: it costs as much as reading a call.
 const QUIET: [(&str, &str); 4] = [
     ("GET", "/health"),
     ("GET", "/ready"),
@@ -127,19 +128,22 @@ where
             method: known_method(request.method()),
             path: request.extensions().get().cloned(),
         };
-        let span = tracing::info_span!(
-            "request",
-            method = route.method,
-            path = route.path(),
-            request_id = id.to_str().unwrap_or_default(),
-            trace_id = trace.trace_id(),
-        );
+        let span = if route.is_quiet() && !tracing::enabled!(Level::DEBUG) {
+            Span::none()
+        } else {
+            route.span(&id, trace)
+        };
         let answer = span.in_scope(|| self.inner.call(request));
         let answer = answer.instrument(span.clone());
         let known = Arc::clone(&self.known);
         Box::pin(async move {
             let mut response = answer.await?;
             let (took, status) = (started.elapsed(), response.status().as_u16());
+            if let Some(cause) = response.extensions_mut().remove::<Cause>() {
+                let span = Some(&span).filter(|span| !span.is_none());
+                let span = span.cloned().unwrap_or_else(|| route.span(&id, trace));
+                span.in_scope(|| cause.log());
+            }
             span.in_scope(|| route.log(took, status));
             known.note(route.method, route.path(), status, took);
             response.headers_mut().insert(REQUEST_ID, id);
@@ -159,9 +163,23 @@ impl Route {
         self.path.as_ref().map_or("unmatched", MatchedPath::as_str)
     }
 
+    fn is_quiet(&self) -> bool {
+        QUIET.contains(&(self.method, without_prefix(self.path())))
+    }
+
+    fn span(&self, id: &HeaderValue, trace: TraceContext) -> Span {
+        tracing::info_span!(
+            "request",
+            method = self.method,
+            path = self.path(),
+            request_id = id.to_str().unwrap_or_default(),
+            trace_id = trace.trace_id(),
+        )
+    }
+
     fn log(&self, took: Duration, status: u16) {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        if QUIET.contains(&(self.method, without_prefix(self.path()))) {
+        if self.is_quiet() {
             tracing::debug!(status, duration_ms, "answered");
         } else {
             tracing::info!(status, duration_ms, "answered");

@@ -1,11 +1,13 @@
 //! The layers around routes that misbehave.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
@@ -52,6 +54,8 @@ fn app_with(settings: &[(&str, &str)]) -> Router {
     let routes = Router::new()
         .route("/never", get(never).post(move |_: Bytes| never()))
         .route("/panic", get(broken))
+        .route("/panic/events", get(broken))
+        .route("/calls", post(broken))
         .route("/length", post(length))
         .route(
             "/address",
@@ -112,13 +116,55 @@ async fn code(response: Response) -> String {
 
 #[tokio::test]
 async fn a_panic_is_a_problem_that_tells_nothing() {
-    let response = get_with("/panic", &[]).await;
-    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let body = text(response).await;
-    assert!(
-        body.contains("internal") && !body.contains("secret"),
-        "{body}"
-    );
+    for path in ["/panic", "/panic/events"] {
+        let response = get_with(path, &[]).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = text(response).await;
+        assert!(
+            body.contains("internal") && !body.contains("secret"),
+            "{body}"
+        );
+    }
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_logged_with_its_request() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    // Calls have no log line of their own, except when one fails.
+    for (method, path) in [("GET", "/panic"), ("POST", "/calls")] {
+        let id = format!("id-of-{method}");
+        send(method, path, &[("x-request-id", &id)], Body::empty()).await;
+        let logged = std::mem::take(&mut *log.0.lock().unwrap());
+        let logged = String::from_utf8(logged).unwrap();
+        let line = logged.lines().find(|line| line.contains("request failed"));
+        let line = line.unwrap_or_else(|| panic!("{logged}"));
+        let words = format!("method=\"{method}\" path=\"{path}\" request_id=\"{id}\"");
+        assert!(
+            line.contains("handler panicked") && line.contains(&words),
+            "{line}"
+        );
+        assert_eq!(logged.contains("answered"), method == "GET", "{logged}");
+    }
 }
 
 #[tokio::test]
@@ -270,6 +316,10 @@ async fn only_listed_origins_may_read() {
             "{foreign}"
         );
     }
+    // Caches keep answers with and without an origin apart.
+    let varies = |response: &Response| response.headers()[VARY].clone();
+    assert_eq!(varies(&listed), "origin");
+    assert_eq!(varies(&get_with("/kept", &[]).await), "origin");
     // A browser must be able to read errors, too.
     let failed = get_with("/panic", &[("origin", "https://app.example.org")]).await;
     assert!(allowed(&failed).is_some());
@@ -298,6 +348,9 @@ async fn a_preflight_is_answered() {
         .to_str()
         .unwrap();
     assert!(headers.contains("idempotency-key") && headers.contains("authorization"));
+    let bare = send("OPTIONS", "/length", &[], Body::empty()).await;
+    assert_eq!(bare.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(bare.headers()[ALLOW], "POST");
     assert!(
         !ask("https://evil.example")
             .await

@@ -30,12 +30,7 @@ impl Report {
 
     /// Writes `bench/calls.json` in the target folder.
     pub fn write(&self) -> std::io::Result<PathBuf> {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
-        let dir = target
-            .expect("the temporary folder is in the target folder")
-            .join("bench");
-        std::fs::create_dir_all(&dir)?;
-        let path = dir.join("calls.json");
+        let path = folder()?.join("calls.json");
         std::fs::write(&path, format!("{:#}\n", self.json()))?;
         Ok(path)
     }
@@ -101,4 +96,14 @@ fn profile() -> &'static str {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `bench` in the target folder.
+pub fn folder() -> std::io::Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    let folder = target
+        .expect("the temporary folder is in the target folder")
+        .join("bench");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }

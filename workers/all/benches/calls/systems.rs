@@ -1,5 +1,6 @@
 //! The two sides as processes: ours, and the baseline.
 
+use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use aftercall::bus::CALLS;
@@ -9,6 +10,7 @@ use aftercall::embedded::harness::Harness;
 use sqlx::PgConnection;
 
 use crate::machine;
+use crate::report;
 use crate::support::{Program, free_port};
 
 /// Who takes the calls.
@@ -162,7 +164,8 @@ impl Running {
     }
 }
 
-/// A program of ours with its defaults, but for what would limit the load.
+/// A program of ours with its defaults, but for what would limit the load. What it logs is in the folder
+/// of the report.
 pub async fn program(harness: &Harness, process: Process, port: u16) -> Program {
     let port_text = port.to_string();
     let env = harness.env(process).with([
@@ -173,5 +176,10 @@ pub async fn program(harness: &Harness, process: Process, port: u16) -> Program 
         ("RATE_LIMIT_USER_PER_MINUTE", "0"),
         ("RATE_LIMIT_KEY_PER_MINUTE", "0"),
     ]);
-    Program::start(Program::of(process), &env, port).await
+    let name = Program::of(process);
+    let mut command = Program::command(name, &env);
+    let log = report::folder().map(|folder| folder.join(format!("{name}.log")));
+    let log = log.and_then(|path| OpenOptions::new().create(true).append(true).open(path));
+    command.stderr(log.expect("a file for the log"));
+    Program::ready(command, port).await
 }
