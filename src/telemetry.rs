@@ -171,6 +171,55 @@ fn non_zero<T: Default + PartialEq>(mut random: impl FnMut() -> T) -> T {
     }
 }
 
+/// What a test logs on its own thread, as text. Nothing else in the process may log before it: what is of
+/// interest to nobody is remembered.
+#[cfg(test)]
+pub mod captured {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::DefaultGuard;
+
+    pub struct Captured {
+        written: Written,
+        _guard: DefaultGuard,
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Captured {
+        pub fn start() -> Self {
+            let written = Written::default();
+            let writer = written.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .finish();
+            Self {
+                written,
+                _guard: tracing::subscriber::set_default(subscriber),
+            }
+        }
+
+        /// What was logged since this was last asked.
+        pub fn take(&self) -> String {
+            let written = std::mem::take(&mut *self.written.0.lock().unwrap());
+            String::from_utf8(written).unwrap()
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -172,6 +172,8 @@ async fn finish(outcome: Result<Accepted, ApiError>) -> Bytes {
         }
         Err(error) => {
             counter!(REQUESTS, "outcome" => error.code()).increment(1);
+            // Nothing behind this tells it, as the layers of HTTP do.
+            error.log();
             let body = error.into_response().into_body();
             let body = axum::body::to_bytes(body, MAX_PROBLEM_BYTES).await;
             body.unwrap_or_default()
@@ -182,4 +184,24 @@ async fn finish(outcome: Result<Accepted, ApiError>) -> Bytes {
 /// Counts a message that nobody is answered for.
 fn dropped(why: &'static str) {
     counter!(REQUESTS, "outcome" => "dropped", "reason" => why).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::captured::Captured;
+
+    #[tokio::test]
+    async fn what_failed_is_logged_and_not_told() {
+        let log = Captured::start();
+        let answer = finish(Err(ApiError::Internal(anyhow::anyhow!("secret detail")))).await;
+        let told = String::from_utf8(answer.to_vec()).unwrap();
+        assert!(
+            told.contains("internal") && !told.contains("secret"),
+            "{told}"
+        );
+        let logged = log.take();
+        assert!(logged.contains("request failed"), "{logged}");
+        assert!(logged.contains("secret detail"), "{logged}");
+    }
 }

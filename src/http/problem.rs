@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 //!
 //! Every error answer of the ingress is made here. What a caller may know is in [`ApiError`]; what
-//! only an operator may know is logged once, here, and never leaves.
+//! only an operator may know goes with the answer as [`Cause`] up to the log, and never leaves.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -164,19 +164,22 @@ async fn settle(pending: Vec<Pending>) -> Result<BatchResult, ApiError> {
                     detail: Some(error.detail()),
                 });
                 if error.status().is_server_error() {
-                    ours = Some(error);
+                    ours.get_or_insert(error);
                 }
             }
         }
     }
-    match ours {
-        Some(error) if accepted == 0 => Err(error),
-        _ => Ok(BatchResult {
-            accepted,
-            rejected: results.len() - accepted,
-            results,
-        }),
+    if let Some(error) = ours {
+        if accepted == 0 {
+            return Err(error);
+        }
+        error.log();
     }
+    Ok(BatchResult {
+        accepted,
+        rejected: results.len() - accepted,
+        results,
+    })
 }
 
 fn require_ndjson(headers: &HeaderMap) -> Result<(), ApiError> {

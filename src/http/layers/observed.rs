@@ -1,4 +1,4 @@
-//! Names a request, runs it in its span, and says at the end how it went.
+//! Names a request, runs it in its span where it has one, and says at the end how it went.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

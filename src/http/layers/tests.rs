@@ -1,8 +1,6 @@
 //! The layers around routes that misbehave.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
@@ -19,6 +17,7 @@ use crate::config::{Env, Http, RateLimits};
 use crate::http::client_address::ClientAddress;
 use crate::http::extract::MAX_JSON_BYTES;
 use crate::telemetry::TraceContext;
+use crate::telemetry::captured::Captured;
 
 const PEER: &str = "10.0.0.1:4711";
 
@@ -127,35 +126,14 @@ async fn a_panic_is_a_problem_that_tells_nothing() {
     }
 }
 
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn what_failed_is_logged_with_its_request() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let log = Captured::start();
     // Calls have no log line of their own, except when one fails.
     for (method, path) in [("GET", "/panic"), ("POST", "/calls")] {
         let id = format!("id-of-{method}");
         send(method, path, &[("x-request-id", &id)], Body::empty()).await;
-        let logged = std::mem::take(&mut *log.0.lock().unwrap());
-        let logged = String::from_utf8(logged).unwrap();
+        let logged = log.take();
         let line = logged.lines().find(|line| line.contains("request failed"));
         let line = line.unwrap_or_else(|| panic!("{logged}"));
         let words = format!("method=\"{method}\" path=\"{path}\" request_id=\"{id}\"");
