@@ -1,6 +1,7 @@
 //! Decoding and cutting on a thread of its own, a few chunks ahead of the engine.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -41,11 +42,29 @@ pub async fn start(file: File, max_audio: Duration) -> Result<Cutting, CutError>
     let decoder = tokio::task::spawn_blocking(move || Decoder::open(file))
         .await
         .map_err(|error| AudioError::Io(std::io::Error::other(error)))??;
-    std::thread::spawn(move || cut(Chunks::new(decoder), max_audio, &sender, &found));
+    std::thread::spawn(move || {
+        or_panicked(&sender, || {
+            cut(Chunks::new(decoder), max_audio, &sender, &found);
+        });
+    });
     Ok(Cutting {
         chunks,
         distinct_channels,
     })
+}
+
+/// Does `work`. Its panic is sent as an error: a channel that merely closed would pass for the end of
+/// the recording.
+fn or_panicked(sender: &mpsc::Sender<Result<Chunk, CutError>>, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        let error = std::io::Error::other("cutting panicked");
+        if sender
+            .blocking_send(Err(AudioError::Io(error).into()))
+            .is_err()
+        {
+            tracing::warn!("cutting panicked when nobody waited any more");
+        }
+    }
 }
 
 fn cut(
@@ -73,5 +92,22 @@ fn cut(
 fn too_long_for(max_audio: Duration) -> AudioError {
     AudioError::TooLong {
         max_hours: max_audio.as_secs_f64() / 3600.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_and_not_the_end() {
+        let (sender, mut chunks) = mpsc::channel(AHEAD);
+        or_panicked(&sender, || panic!("no such sample"));
+        drop(sender);
+        let first = chunks.blocking_recv();
+        assert!(matches!(
+            first,
+            Some(Err(CutError::Audio(AudioError::Io(_))))
+        ));
     }
 }
