@@ -1,6 +1,6 @@
 //! One run of a handler, and how it ended.
 
-use std::any::Any;
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
@@ -68,38 +68,71 @@ pub(super) async fn attempt<H: Handler>(
             ..Report::of(Outcome::Done, "done")
         },
         Ok(Err(Failure::Reject { reason, source })) => {
-            let detail = source.map_or_else(|| reason.clone(), |e| format!("{reason}: {e:#}"));
+            let detail = source.map_or_else(
+                || reason.clone(),
+                |e| format!("{reason}: {}", chain(e.as_ref())),
+            );
             Report {
                 reason: Some(reason),
                 ..Report::of(Outcome::Rejected, detail)
             }
         }
-        Err(panic) => Report::of(
-            Outcome::Panicked,
-            format!("panicked: {}", panic_text(&*panic)),
-        ),
+        // What a panic says may quote the text it stumbled over.
+        Err(_) => Report::of(Outcome::Panicked, "panicked"),
         Ok(Err(_)) if context.stopping().is_cancelled() => Report::stopped(),
-        Ok(Err(Failure::Retry(error))) => Report::of(Outcome::Retry, format!("{error:#}")),
+        Ok(Err(Failure::Retry(error))) => Report::of(Outcome::Retry, chain(error.as_ref())),
         Ok(Err(Failure::NotYet(delay))) => Report::of(Outcome::NotYet(delay), "not yet"),
     }
 }
 
-/// An error and what caused it, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+/// An error and what caused it, on one line. Of those that quote the value they could not take, which
+/// may be what somebody said, only kind and position are told.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = without_values(error);
     let mut source = error.source();
     while let Some(error) = source {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&without_values(error));
         source = error.source();
     }
     text
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
+fn without_values(error: &(dyn Error + 'static)) -> String {
+    if let Some(json) = error.downcast_ref::<serde_json::Error>() {
+        let (line, column) = (json.line(), json.column());
+        return format!("json: {:?}, line {line} column {column}", json.classify());
+    }
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Decode(_)) => return "a row cannot be decoded".to_owned(),
+        Some(sqlx::Error::ColumnDecode { index, .. }) => {
+            return format!("column {index} cannot be decoded");
+        }
+        _ => {}
+    }
+    if error.is::<tokio::task::JoinError>() {
+        return "a task panicked or was cancelled".to_owned();
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_repeat_what_was_said() {
+        let json = serde_json::from_str::<u8>("\"my knee hurts\"").unwrap_err();
+        let error = sqlx::Error::Decode(Box::new(json));
+        let text = chain(anyhow::Error::from(error).context("transcript").as_ref());
+        assert!(!text.contains("knee"), "{text}");
+        assert!(text.contains("line 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_task_does_not_repeat_what_was_said() {
+        let task = tokio::task::spawn_blocking(|| panic!("my knee hurts"));
+        let error = task.await.map(|()| ()).unwrap_err();
+        assert!(!chain(&error).contains("knee"));
+    }
 }

@@ -229,7 +229,7 @@ impl<H: Handler> Settling<H> {
     /// the same, or when the process stops first.
     pub(super) async fn persist<T, E, F>(&self, access: impl Fn() -> F) -> Option<T>
     where
-        E: std::error::Error,
+        E: std::error::Error + 'static,
         F: Future<Output = Result<T, E>>,
     {
         let mut failed = 0;
