@@ -5,6 +5,8 @@
 //!
 //! Invariant: no secret, phone number or transcript text is ever given to a log or a metric.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::str::FromStr;
@@ -47,7 +49,25 @@ pub fn install_logs(process: &Process) -> Result<(), LogError> {
         LogFormat::Pretty => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
+    log_panics();
     Ok(())
+}
+
+/// Logs where a panic was, and its message where that is written in the code: one that is made up may
+/// quote the text that it stumbled over. `RUST_BACKTRACE=1` adds the way there.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload().downcast_ref::<&'static str>();
+        let message = message.copied().unwrap_or("(withheld)");
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => {
+                tracing::error!(place, message, %backtrace, "panicked");
+            }
+            _ => tracing::error!(place, message, "panicked"),
+        }
+    }));
 }
 
 /// Collects the metrics of this process; the handle renders them for `/metrics`.
@@ -68,6 +88,37 @@ pub async fn fold_samples(metrics: PrometheusHandle, stop: CancellationToken) {
     {
         metrics.run_upkeep();
     }
+}
+
+/// An error and what caused it, on one line. Of those that quote the value they could not take, which
+/// may be what somebody said, only kind and position are told.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = without_values(error);
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&without_values(error));
+        source = error.source();
+    }
+    text
+}
+
+fn without_values(error: &(dyn Error + 'static)) -> String {
+    if let Some(json) = error.downcast_ref::<serde_json::Error>() {
+        let (line, column) = (json.line(), json.column());
+        return format!("json: {:?}, line {line} column {column}", json.classify());
+    }
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Decode(_)) => return "a row cannot be decoded".to_owned(),
+        Some(sqlx::Error::ColumnDecode { index, .. }) => {
+            return format!("column {index} cannot be decoded");
+        }
+        _ => {}
+    }
+    if error.is::<tokio::task::JoinError>() {
+        return "a task panicked or was cancelled".to_owned();
+    }
+    error.to_string()
 }
 
 /// Where in a trace this process is, as `traceparent` carries it
@@ -271,5 +322,42 @@ mod tests {
             later.parse::<TraceContext>().expect("readable").to_string(),
             PARENT
         );
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_what_was_said() {
+        let json = serde_json::from_str::<u8>("\"my knee hurts\"").unwrap_err();
+        let error = sqlx::Error::Decode(Box::new(json));
+        let text = chain(anyhow::Error::from(error).context("transcript").as_ref());
+        assert!(!text.contains("knee"), "{text}");
+        assert!(text.contains("line 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_task_does_not_repeat_what_was_said() {
+        let task = tokio::task::spawn_blocking(|| panic!("my knee hurts"));
+        let error = task.await.map(|()| ()).unwrap_err();
+        assert!(!chain(&error).contains("knee"));
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_what_was_said() {
+        let log = captured::Captured::start();
+        log_panics();
+        for (said, is_told) in [("", true), ("my knee hurts", false)] {
+            let ended = std::panic::catch_unwind(|| {
+                assert!(said.is_empty(), "no place for {said}");
+                panic!("a bug");
+            });
+            assert!(ended.is_err());
+            let logged = log.take();
+            assert!(
+                logged.contains("panicked") && logged.contains("telemetry.rs"),
+                "{logged}"
+            );
+            assert_eq!(logged.contains("a bug"), is_told, "{logged}");
+            assert!(!logged.contains("knee"), "{logged}");
+        }
+        let _ = std::panic::take_hook();
     }
 }

@@ -14,6 +14,7 @@ use crate::db::timeline::RecordError;
 use crate::db::{is_nobody, is_not_their_account, is_unreachable};
 use crate::providers::object_store::StoreError;
 use crate::providers::oidc::OidcError;
+use crate::telemetry::chain;
 
 /// Seconds after which a caller may try again when something of ours is down.
 const RETRY_AFTER_S: u32 = 5;
@@ -256,8 +257,8 @@ impl ApiError {
     /// What is ours to mend, for the log.
     fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Internal(error) => Some(Cause::Failed(format!("{error:#}"))),
-            Self::Unavailable(error) => Some(Cause::IsDown(format!("{error:#}"))),
+            Self::Internal(error) => Some(Cause::Failed(chain(error.as_ref()))),
+            Self::Unavailable(error) => Some(Cause::IsDown(chain(error.as_ref()))),
             _ => None,
         }
     }

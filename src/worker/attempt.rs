@@ -1,6 +1,5 @@
 //! One run of a handler, and how it ended.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
@@ -9,6 +8,7 @@ use super::context::Context;
 use super::handler::{Failure, Handler};
 use super::verdict::{Class, Outcome};
 use crate::events::{DecodeError, Fact, Publishes};
+use crate::telemetry::chain;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -69,39 +69,19 @@ pub(super) async fn attempt<H: Handler>(
             facts: published.into_iter().map(Publishes::into_fact).collect(),
             ..Report::of(Outcome::Done, "done")
         },
-        Ok(Err(Failure::Reject { reason, source })) => {
-            let detail = source.map_or_else(|| reason.clone(), |e| format!("{reason}: {e:#}"));
-            Report {
-                reason: Some(reason),
-                ..Report::of(Outcome::Rejected, detail)
+        // What a panic says may quote the text it stumbled over.
+        Err(_) => Report::of(Outcome::Panicked, "panicked"),
+        Ok(Err(failure)) => {
+            let detail = failure.detail();
+            match failure {
+                Failure::Reject { reason, .. } => Report {
+                    reason: Some(reason),
+                    ..Report::of(Outcome::Rejected, detail)
+                },
+                _ if context.stopping().is_cancelled() => Report::stopped(),
+                Failure::Retry(_) => Report::of(Outcome::Retry, detail),
+                Failure::NotYet(delay) => Report::of(Outcome::NotYet(delay), detail),
             }
         }
-        Err(panic) => Report::of(
-            Outcome::Panicked,
-            format!("panicked: {}", panic_text(&*panic)),
-        ),
-        Ok(Err(_)) if context.stopping().is_cancelled() => Report::stopped(),
-        Ok(Err(Failure::Retry(error))) => Report::of(Outcome::Retry, format!("{error:#}")),
-        Ok(Err(Failure::NotYet(delay))) => Report::of(Outcome::NotYet(delay), "not yet"),
     }
-}
-
-/// An error and what caused it, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
 }

@@ -184,12 +184,12 @@ impl<B: BatchHandler> Alone<B> {
                 .await
             {
                 Ok(more) => refused.extend(more),
-                Err(Failure::Reject { reason, source }) => refused.push(Refused {
+                Err(failure @ Failure::Reject { .. }) => refused.push(Refused {
                     stream_sequence: record.stream_sequence(),
                     line: record.first_line(),
                     record: record.data().clone(),
                     class: Class::Rejected,
-                    detail: source.map_or(reason, |error| format!("{error:#}")),
+                    detail: failure.detail(),
                 }),
                 Err(other) => return Err(other),
             }

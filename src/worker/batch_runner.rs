@@ -19,7 +19,7 @@ use super::process::{ConsumerState, Shared};
 use super::settle::Settling;
 use super::source::{Source, pause_before_reopening};
 use crate::lifecycle::Shutdown;
-use crate::telemetry::TraceContext;
+use crate::telemetry::{TraceContext, chain};
 
 /// See [`super::runner`]. Shorter than there, because a pull that got lost is a gap in what dashboards
 /// show.
@@ -211,7 +211,7 @@ impl<B: BatchHandler> BatchRunner<B> {
         let refused = match handled {
             Ok(refused) => refused,
             Err(failure) => {
-                let error = format!("{failure:?}");
+                let error = failure.detail();
                 tracing::warn!(
                     handler = B::NAME,
                     frames = frames.len(),
@@ -258,7 +258,7 @@ impl<B: BatchHandler> BatchRunner<B> {
             if !self.shared.dependencies.are_down().await {
                 return Err(Failure::Retry(error));
             }
-            let error = format!("{error:#}");
+            let error = chain(error.as_ref());
             tracing::warn!(handler = B::NAME, error, "waits for what it depends on");
         }
     }

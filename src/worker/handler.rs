@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::context::Context;
 use super::incoming::Incoming;
 use crate::events::Publishes;
+use crate::telemetry::chain;
 
 /// Handles one kind of message.
 ///
@@ -76,6 +77,22 @@ impl Failure {
         Self::Reject {
             reason: reason.into(),
             source: Some(source.into()),
+        }
+    }
+
+    /// For logs and the desk.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Retry(error) => chain(error.as_ref()),
+            Self::NotYet(_) => "not yet".to_owned(),
+            Self::Reject {
+                reason,
+                source: None,
+            } => reason.clone(),
+            Self::Reject {
+                reason,
+                source: Some(error),
+            } => format!("{reason}: {}", chain(error.as_ref())),
         }
     }
 }

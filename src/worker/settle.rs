@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tracing::Instrument;
 
-use super::attempt::{Report, attempt, chain};
+use super::attempt::{Report, attempt};
 use super::context::{Context, publish};
 use super::delivery::Delivery;
 use super::failures::Ledger;
@@ -20,7 +20,7 @@ use super::verdict::{self, Counts, History, Limits, Outcome, Start, Verdict};
 use crate::db::deliveries::Key;
 use crate::events::Fact;
 use crate::lifecycle::Shutdown;
-use crate::telemetry::TraceContext;
+use crate::telemetry::{TraceContext, chain};
 
 /// An access to Postgres that fails though Postgres answers is tried this often.
 const ACCESSES: u32 = 3;
@@ -229,7 +229,7 @@ impl<H: Handler> Settling<H> {
     /// the same, or when the process stops first.
     pub(super) async fn persist<T, E, F>(&self, access: impl Fn() -> F) -> Option<T>
     where
-        E: std::error::Error,
+        E: std::error::Error + 'static,
         F: Future<Output = Result<T, E>>,
     {
         let mut failed = 0;

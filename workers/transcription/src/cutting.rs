@@ -1,6 +1,7 @@
 //! Decoding and cutting on a thread of its own, a few chunks ahead of the engine.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -42,11 +43,29 @@ pub async fn start(file: File, max_audio: Duration) -> Result<Cutting, CutError>
     let decoder = tokio::task::spawn_blocking(move || Decoder::open(file))
         .await
         .map_err(|error| AudioError::Io(std::io::Error::other(error)))??;
-    std::thread::spawn(move || cut(Chunks::new(decoder), max_audio, &sender, &found));
+    std::thread::spawn(move || {
+        or_panicked(&sender, || {
+            cut(Chunks::new(decoder), max_audio, &sender, &found);
+        });
+    });
     Ok(Cutting {
         chunks,
         distinct_channels,
     })
+}
+
+/// Does `work`. Its panic is sent as an error: a channel that merely closed would pass for the end of
+/// the recording.
+fn or_panicked(sender: &mpsc::Sender<Result<Chunk, CutError>>, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        let error = std::io::Error::other("cutting panicked");
+        if sender
+            .blocking_send(Err(AudioError::Io(error).into()))
+            .is_err()
+        {
+            tracing::warn!("cutting panicked when nobody waited any more");
+        }
+    }
 }
 
 fn cut(
@@ -82,5 +101,22 @@ pub(crate) fn cannot_cut(error: CutError) -> Failure {
     match error {
         CutError::Audio(AudioError::Io(_)) => Failure::Retry(error.into()),
         error => Failure::reject_because("The recording could not be decoded.", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_and_not_the_end() {
+        let (sender, mut chunks) = mpsc::channel(AHEAD);
+        or_panicked(&sender, || panic!("no such sample"));
+        drop(sender);
+        let first = chunks.blocking_recv();
+        assert!(matches!(
+            first,
+            Some(Err(CutError::Audio(AudioError::Io(_))))
+        ));
     }
 }
