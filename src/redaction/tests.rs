@@ -116,6 +116,15 @@ proptest! {
     }
 }
 
+#[test]
+fn marks_above_digits_hide_nothing() {
+    // Glagolitic and Devanagari marks, which stand on a digit as an accent does.
+    for mark in ['\u{1e002}', '\u{93e}', '\u{20dd}'] {
+        let card = format!("4{mark}111 1111 1111 1111");
+        assert_eq!(Redactor::new(NAMES).redact(&card), "[CARD_1]", "{card}");
+    }
+}
+
 /// Times of texts of one size and of ten times that size: what is quadratic takes a hundred times as
 /// long.
 #[test]

@@ -58,7 +58,10 @@ impl<'a> Text<'a> {
             if shows_nothing(written) || is_combining_mark(written) {
                 if let Some(last) = before {
                     last.end = end;
-                    fold(written, &mut last.folded);
+                    // Detectors count on digits being nothing else, whatever is written above them.
+                    if last.sort != Sort::Digits {
+                        fold(written, &mut last.folded);
+                    }
                 }
                 continue;
             }
@@ -237,6 +240,7 @@ mod tests {
             ("٥٥٥ ०१०० 𝟓𝟓", &["555", "0100", "55"]),
             ("5\u{200b}55\u{ad}01\u{1}00\u{200b}", &["5550100"]),
             ("\u{200b}a\u{feff}@\u{200b}b", &["a", "@", "b"]),
+            ("4\u{1e002}11\u{93e} a\u{93e}", &["411", "a\u{93e}"]),
             (
                 "Mari\u{301}a MARI\u{301}A MARÍA",
                 &["maria", "maria", "maria"],
